@@ -1,0 +1,1 @@
+//! kind: not written yet.

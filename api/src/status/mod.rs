@@ -1,0 +1,1 @@
+//! status: not written yet.

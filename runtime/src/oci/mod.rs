@@ -1,0 +1,1 @@
+//! oci: not written yet.

@@ -1,0 +1,1 @@
+//! shim: not written yet.
