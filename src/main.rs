@@ -1,2 +1,6 @@
-//! The kabuki binary.
+//! Entry point of the `kabuki` binary.
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {}

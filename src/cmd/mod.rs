@@ -1,0 +1,75 @@
+//! The command line: one file per subcommand, dispatch here.
+
+mod actors;
+mod image;
+mod node;
+mod options;
+mod server;
+mod token;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use options::{ClusterOptions, MemberOptions, NodeOptions};
+
+/// Exit status when the command failed for a reason the message tells.
+const EXIT_FAILURE: u8 = 1;
+
+/// Kubernetes in one binary, played by actors.
+#[derive(Debug, Parser)]
+#[command(name = "kabuki", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a whole cluster in this process: control plane and node.
+    Up(up::UpArgs),
+    /// Start a control-plane member: the first of a cluster or one that joins it.
+    Server(server::ServerArgs),
+    /// Start a worker node that joins a cluster.
+    Node(node::NodeArgs),
+    /// Create, list and delete join tokens.
+    Token(token::TokenArgs),
+    /// Look into the actors of a running cluster.
+    Actors(actors::ActorsArgs),
+    /// Manage the container images of this node.
+    Image(image::ImageArgs),
+}
+
+/// Runs the program: shim and container helpers first, which must stay single-threaded, then the
+/// command line.
+pub fn main() -> ExitCode {
+    let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if let Some(code) = kabuki_runtime::reexec::main_if_shim(&args) {
+        return ExitCode::from(u8::try_from(code).unwrap_or(EXIT_FAILURE));
+    }
+    let args = match crate::config::expand_config(args) {
+        Ok(args) => args,
+        Err(error) => return fail(&error.into()),
+    };
+    let cli = Cli::parse_from(args);
+    // A second installation attempt fails harmlessly: the provider is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let result = match cli.command {
+        Command::Up(args) => up::run(args),
+        Command::Server(args) => server::run(args),
+        Command::Node(args) => node::run(args),
+        Command::Token(args) => token::run(args),
+        Command::Actors(args) => actors::run(args),
+        Command::Image(args) => image::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("kabuki: {error:#}");
+    ExitCode::from(EXIT_FAILURE)
+}

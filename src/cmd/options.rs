@@ -1,0 +1,140 @@
+//! Flags shared by the subcommands that start something.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
+
+use clap::Args;
+
+/// Port of the Kubernetes API.
+pub const API_PORT: u16 = 6443;
+/// Port of the Raft peers.
+pub const PEER_PORT: u16 = 6444;
+
+/// Where this machine keeps its files and how it is reached.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterOptions {
+    /// Directory that holds everything this process must keep.
+    #[arg(long, default_value = "/var/lib/kabuki", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Address to listen on.
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    /// Address others reach this machine at; by default that of the default route.
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<IpAddr>,
+    /// Name of this machine in the cluster; by default the host name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What to log: a level or tracing filter directives.
+    #[arg(long, default_value = "info", env = "KABUKI_LOG", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// Flags of a control-plane member.
+#[derive(Debug, Clone, Args)]
+pub struct MemberOptions {
+    /// Port of the Kubernetes API.
+    #[arg(long, default_value_t = API_PORT)]
+    pub api_port: u16,
+    /// Port of the Raft peers.
+    #[arg(long, default_value_t = PEER_PORT)]
+    pub peer_port: u16,
+    /// Further addresses the API server's certificate must answer to.
+    #[arg(long = "tls-san", value_name = "IP")]
+    pub tls_sans: Vec<IpAddr>,
+    /// Seconds without a heartbeat after which a node counts as unreachable.
+    #[arg(long, default_value_t = 40, value_name = "SECONDS")]
+    pub node_monitor_grace_period: u64,
+}
+
+/// Flags of a node.
+#[derive(Debug, Clone, Args)]
+pub struct NodeOptions {
+    /// Directory for sockets and namespaces; must be on tmpfs. By default below /run, by data directory.
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// Cgroup below which all pods live; by default /kubepods, or one by data directory when that is not the default.
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_root: Option<String>,
+    /// Labels to register the node with, as key=value; may be repeated.
+    #[arg(long = "node-label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Registries that may be reached over plain HTTP, as host:port; may be repeated. Loopback always may.
+    #[arg(long = "insecure-registry", value_name = "HOST:PORT")]
+    pub insecure_registries: Vec<String>,
+}
+
+/// The default data directory.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/kabuki";
+
+impl ClusterOptions {
+    /// The machine's name: the flag, or the host name in lower case.
+    ///
+    /// # Errors
+    /// When it is no valid node name (DNS-1123 subdomain).
+    pub fn machine_name(&self) -> anyhow::Result<String> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => nix::unistd::gethostname()?.to_string_lossy().to_lowercase(),
+        };
+        let label = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        };
+        anyhow::ensure!(
+            name.len() <= 253 && name.split('.').all(label),
+            "{name:?} is no valid name: use lower-case letters, digits, '-' and '.', or pass --name"
+        );
+        Ok(name)
+    }
+
+    /// The address others reach this machine at.
+    ///
+    /// # Errors
+    /// When no flag was given and the machine has no route to take it from.
+    pub fn address(&self) -> anyhow::Result<IpAddr> {
+        if let Some(address) = self.advertise_address {
+            return Ok(address);
+        }
+        if !self.bind_address.is_unspecified() {
+            return Ok(self.bind_address);
+        }
+        default_address().ok_or_else(|| {
+            anyhow::anyhow!("cannot find this machine's address: pass --advertise-address")
+        })
+    }
+}
+
+/// The source address the kernel would choose for the default route. Connecting a UDP socket
+/// sends nothing; the target is a documentation address (RFC 5737). Without a default route the
+/// machine can still be a cluster of its own, on loopback.
+fn default_address() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    match socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)) {
+        Ok(()) => socket.local_addr().ok().map(|a| a.ip()),
+        Err(_) => first_address(),
+    }
+}
+
+fn first_address() -> Option<IpAddr> {
+    let addresses = nix::ifaddrs::getifaddrs().ok()?;
+    addresses
+        .filter(|i| i.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP))
+        .filter(|i| !i.flags.contains(nix::net::if_::InterfaceFlags::IFF_LOOPBACK))
+        .find_map(|i| i.address?.as_sockaddr_in().map(|a| IpAddr::V4(a.ip())))
+}
+
+/// Short stable suffix for paths that must differ between data directories on one machine.
+pub fn instance_suffix(data_dir: &std::path::Path) -> String {
+    use sha2::{Digest, Sha256};
+    if data_dir == std::path::Path::new(DEFAULT_DATA_DIR) {
+        return String::new();
+    }
+    let path = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
+    let digest = Sha256::digest(path.to_string_lossy().as_bytes());
+    format!("-{}", &hex::encode(digest)[..8])
+}

@@ -1,0 +1,10 @@
+//! The `kabuki` program: subcommands, certificates, joining, and the HTTP face of the cluster.
+//!
+//! The library target exists so that tests and benches reach the parts of the binary; nothing here
+//! is a public interface for other programs.
+
+pub mod api;
+//pub mod cmd;
+pub mod config;
+pub mod join;
+pub mod pki;

@@ -1,0 +1,47 @@
+//! The cluster's certificates: two authorities (one for the API and its clients, one for the Raft
+//! peers, so that a node's certificate never opens the peer port), what they issue, and where the
+//! files lie. Nothing here talks to the network.
+
+mod authority;
+mod cluster_pki;
+mod files;
+mod kubeconfig;
+mod tls;
+
+pub use authority::{Authority, Issued, Subject, request};
+pub use cluster_pki::{ClusterPki, MemberNames, ca_hash};
+pub use files::{read_file, write_private, write_public};
+pub use kubeconfig::{Kubeconfig, write_kubeconfig};
+pub use tls::{
+    api_server_config, certificate_identity, client_config, parse_certs, parse_key, peer_configs,
+};
+
+/// What went wrong with a certificate, a key or one of their files.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// A file could not be read or written.
+    #[error("cannot access {path}: {source}; check that the data directory exists and is writable")]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Making or signing a certificate failed.
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// A PEM file holds something else than expected.
+    #[error("{what} is not valid PEM: {detail}; restore it from another member or a backup")]
+    Pem {
+        /// Which file or field.
+        what: String,
+        /// What the parser said.
+        detail: String,
+    },
+    /// rustls refused a certificate or key.
+    #[error("certificate or key refused: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A certificate verifier could not be built.
+    #[error("cannot verify client certificates: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}

@@ -1,0 +1,97 @@
+//! rustls configurations made from PEM files, and the identity inside a client certificate.
+
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{Issued, PkiError};
+
+/// Parses every certificate of a PEM text; at least one must be there.
+pub fn parse_certs(what: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    let failed = |detail: String| PkiError::Pem { what: what.to_string(), detail };
+    let certs = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| failed(e.to_string()))?;
+    if certs.is_empty() {
+        return Err(failed("no certificate in it".to_string()));
+    }
+    Ok(certs)
+}
+
+/// Parses the first private key of a PEM text.
+pub fn parse_key(what: &str, pem: &str) -> Result<PrivateKeyDer<'static>, PkiError> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes())
+        .map_err(|e| PkiError::Pem { what: what.to_string(), detail: e.to_string() })
+}
+
+fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {
+    let mut store = RootCertStore::empty();
+    for cert in parse_certs("certificate authority", ca_pem)? {
+        store.add(cert)?;
+    }
+    Ok(store)
+}
+
+/// Server side of the API port: client certificates are optional but, when shown, must be signed
+/// by the cluster's authority.
+pub fn api_server_config(identity: &Issued, client_ca: &str) -> Result<ServerConfig, PkiError> {
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots(client_ca)?))
+        .allow_unauthenticated()
+        .build()?;
+    let mut config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(
+        [
+            parse_certs("server certificate", &identity.cert_pem)?,
+            parse_certs("client authority", client_ca)?,
+        ]
+        .concat(),
+        parse_key("server key", &identity.key_pem)?,
+    )?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Client side towards a server whose certificate `ca_pem` signed, with or without an identity.
+pub fn client_config(ca_pem: &str, identity: Option<&Issued>) -> Result<ClientConfig, PkiError> {
+    let builder = ClientConfig::builder().with_root_certificates(roots(ca_pem)?);
+    Ok(match identity {
+        Some(issued) => builder.with_client_auth_cert(
+            parse_certs("client certificate", &issued.cert_pem)?,
+            parse_key("client key", &issued.key_pem)?,
+        )?,
+        None => builder.with_no_client_auth(),
+    })
+}
+
+/// Both sides of the peer port: mutual TLS within the peers' own authority.
+pub fn peer_configs(
+    identity: &Issued,
+    peer_ca: &str,
+) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), PkiError> {
+    let verifier = WebPkiClientVerifier::builder(Arc::new(roots(peer_ca)?)).build()?;
+    let server = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(
+        parse_certs("peer certificate", &identity.cert_pem)?,
+        parse_key("peer key", &identity.key_pem)?,
+    )?;
+    let client = client_config(peer_ca, Some(identity))?;
+    Ok((Arc::new(server), Arc::new(client)))
+}
+
+/// Common name and organizations of a certificate: the user and groups it speaks for.
+pub fn certificate_identity(cert: &[u8]) -> Result<(String, Vec<String>), PkiError> {
+    let failed = |detail: String| PkiError::Pem { what: "client certificate".to_string(), detail };
+    let (_, parsed) = X509Certificate::from_der(cert).map_err(|e| failed(e.to_string()))?;
+    let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+        value.as_str().map(str::to_string).map_err(|e| failed(e.to_string()))
+    };
+    let name = parsed
+        .subject()
+        .iter_common_name()
+        .next()
+        .map(text)
+        .transpose()?
+        .ok_or_else(|| failed("no common name".to_string()))?;
+    let groups = parsed.subject().iter_organization().map(text).collect::<Result<_, _>>()?;
+    Ok((name, groups))
+}
