@@ -4,6 +4,7 @@
 pub mod decode;
 pub mod defaults;
 pub mod kind;
+pub mod meta;
 pub mod name;
 pub mod patch;
 pub mod quantity;
@@ -11,4 +12,5 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
+mod text;
 pub mod validate;
