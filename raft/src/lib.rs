@@ -1,1 +1,26 @@
-//! kabuki-raft
+//! The replicated store of Kabuki: consensus (openraft) under an MVCC key-value state (RocksDB).
+//!
+//! It knows bytes, keys and revisions and nothing of Kubernetes. No type of openraft or RocksDB
+//! is public: what a caller sees is [`Store`], and values that are immutable and shared.
+
+mod config;
+mod error;
+mod record;
+mod status;
+mod store;
+mod txn;
+mod watch;
+
+pub use config::{Limits, PeerCheck, PeerTls, StoreConfig, Timers};
+pub use error::StoreError;
+pub use record::{Event, EventKind, ListPage, Record};
+pub use status::{Leadership, Member, StoreStatus};
+pub use store::Store;
+pub use txn::{Compare, MAX_KEY_BYTES, MAX_TXN_OPS, MAX_VALUE_BYTES, Op, Txn, TxnOutcome};
+pub use watch::Watch;
+
+/// A point on the store's one clock. Every operation gets its own; never reused.
+pub type Revision = u64;
+
+/// The identity of a member. Never reused for another data directory.
+pub type MemberId = u64;
