@@ -1,1 +1,1 @@
-//! cgroup: not written yet.
+//! cgroups: not written yet.
