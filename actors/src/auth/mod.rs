@@ -1,1 +1,25 @@
-//! auth: not written yet.
+//! Who asks and whether they may: client certificates, service-account tokens and bootstrap tokens
+//! become a [`UserInfo`]; RBAC and the node rules answer [`Attributes`].
+//!
+//! Everything is answered from the applied state in memory; only a token that looks unknown waits
+//! for a read barrier before it is refused.
+
+mod attributes;
+mod authenticator;
+mod authorizer;
+mod bootstrap_token;
+mod keys;
+mod node_rules;
+mod rbac;
+mod rules;
+mod user;
+
+pub use attributes::Attributes;
+pub use authenticator::{AuthError, Authenticator};
+pub use authorizer::Authorizer;
+pub use bootstrap_token::{
+    BootstrapError, BootstrapToken, JoinRole, NewToken, TokenStore, USE_ATTEMPTS_MAX,
+};
+pub use keys::{BoundRef, Claims, KeyError, KubernetesClaims, ServiceAccountKeys, SubjectRef};
+pub use rules::Rule;
+pub use user::UserInfo;

@@ -1,1 +1,39 @@
-//! registry: not written yet.
+//! The one way objects are read and written, for HTTP and for controllers alike: admission,
+//! defaulting, validation, optimistic concurrency, deletion rules, lists and watches over the
+//! store.
+//!
+//! Reads come from the applied state in memory ([`View`]), linearizable ones after a read barrier.
+//! Writes are compare-and-write transactions against exactly the revision they were decided on.
+//! Authorization is not done here: callers ask [`crate::auth`] first.
+
+mod admission;
+mod binding;
+mod bootstrap;
+mod canonical;
+mod create;
+mod delete;
+mod list;
+mod object;
+mod options;
+mod outcome;
+mod patch;
+mod scale;
+mod service;
+mod store;
+mod strategy;
+mod token;
+mod update;
+mod view;
+mod watch;
+
+pub use bootstrap::Endpoint;
+pub use object::{Object, TypeMeta};
+pub use options::{
+    DeleteOptions, FieldValidation, ListOptions, PatchKind, Propagation, RequestInfo, Subresource,
+    WatchOptions,
+};
+pub use outcome::{Deleted, ListResult, WatchEvent, Written};
+pub use store::{Registry, RegistryConfig};
+pub(crate) use strategy::stamp;
+pub use view::{MemView, View};
+pub use watch::ObjectWatch;

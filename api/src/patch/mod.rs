@@ -1,1 +1,9 @@
-//! patch: not written yet.
+//! JSON patch, merge patch and strategic merge patch, over values.
+
+mod json;
+mod merge;
+mod strategic;
+
+pub use json::json_patch;
+pub use merge::merge_patch;
+pub use strategic::strategic_merge;

@@ -1,0 +1,99 @@
+//! The admission plugins that are built in, as pure functions over a [`View`]: they may change the
+//! object or refuse the request. Order and texts are upstream's.
+
+mod node_restriction;
+mod pod;
+mod service_account;
+
+pub(super) use pod::SYSTEM_CLASSES;
+
+use kabuki_api::{
+    kind::{self, Kind, NAMESPACE, NODE, POD},
+    status::Status,
+};
+use serde_json::{Value, json};
+
+use super::{
+    object::{Object, text},
+    options::{DeleteOptions, RequestInfo, Subresource},
+    view::View,
+};
+
+/// Namespaces that cannot be deleted.
+const IMMORTAL_NAMESPACES: &[&str] = &["default", "kube-system", "kube-public"];
+/// Taint of a node that has not reported itself ready yet.
+const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
+
+/// Admission of a new object. Name and namespace are final, defaults are applied.
+pub(super) fn on_create(
+    view: &dyn View,
+    info: &RequestInfo,
+    kind: &'static Kind,
+    object: &mut Value,
+) -> Result<(), Status> {
+    if kind == POD {
+        service_account::admit(view, object)?;
+        node_restriction::create_pod(info, object)?;
+        pod::priority(view, object)?;
+        pod::default_tolerations(object);
+    } else if kind == kind::PRIORITY_CLASS {
+        pod::check_priority_class(info, object)?;
+    } else if kind == NODE {
+        node_restriction::write_node(info, None, object)?;
+        taint_new_node(object);
+    } else {
+        node_restriction::write_other(info, kind, object)?;
+    }
+    Ok(())
+}
+
+/// Admission of a changed object.
+pub(super) fn on_update(
+    _view: &dyn View,
+    info: &RequestInfo,
+    kind: &'static Kind,
+    old: &Value,
+    new: &mut Value,
+    sub: Subresource,
+) -> Result<(), Status> {
+    if kind == POD {
+        node_restriction::update_pod(info, old, sub)
+    } else if kind == NODE {
+        node_restriction::write_node(info, Some(old), new)
+    } else {
+        node_restriction::write_other(info, kind, new)
+    }
+}
+
+/// Admission of a delete.
+pub(super) fn on_delete(
+    _view: &dyn View,
+    info: &RequestInfo,
+    object: &Object,
+    _options: &DeleteOptions,
+) -> Result<(), Status> {
+    let (kind, name) = (object.kind(), object.name());
+    if kind == NAMESPACE && IMMORTAL_NAMESPACES.contains(&name) {
+        return Err(Status::forbidden(kind, name, "this namespace may not be deleted"));
+    }
+    if kind == POD {
+        return node_restriction::update_pod(info, object.value(), Subresource::Main);
+    }
+    if kind == NODE {
+        return node_restriction::delete_node(info, object);
+    }
+    node_restriction::write_other(info, kind, object.value())
+}
+
+/// TaintNodesByCondition: a new node takes no pods before it is known to be ready.
+fn taint_new_node(node: &mut Value) {
+    let taints = &mut node["spec"]["taints"];
+    if !taints.is_array() {
+        *taints = json!([]);
+    }
+    let Some(list) = taints.as_array_mut() else { return };
+    let same = |t: &Value| text(t, "key") == NOT_READY_TAINT && text(t, "effect") == "NoSchedule";
+    if !list.iter().any(same) {
+        list.push(json!({"key": NOT_READY_TAINT, "effect": "NoSchedule"}));
+    }
+}

@@ -1,0 +1,124 @@
+//! The objects every cluster has. [`Registry::bootstrap`] makes what is missing and leaves what is
+//! there alone, but for the default roles, which get back rules they lost.
+
+use kabuki_api::{
+    kind::{CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, Kind, NAMESPACE, PRIORITY_CLASS, SERVICE},
+    status::Status,
+};
+use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+
+use super::{
+    admission::SYSTEM_CLASSES,
+    options::{RequestInfo, Subresource},
+    store::Registry,
+};
+
+const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Address of one member's API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Address.
+    pub ip: Ipv4Addr,
+    /// Port.
+    pub port: u16,
+}
+
+impl Registry {
+    /// Makes the objects every cluster has; the leader runs it whenever it starts to lead.
+    /// Idempotent.
+    ///
+    /// # Errors
+    /// The first failure; running it again goes on.
+    pub async fn bootstrap(&self) -> Result<(), Status> {
+        for name in NAMESPACES {
+            self.ensure(NAMESPACE, "", json!({"metadata": {"name": name}})).await?;
+        }
+        for (name, value) in SYSTEM_CLASSES {
+            let class = json!({"metadata": {"name": name}, "value": value,
+                "description": "Used for system critical pods that must not be moved from their current node."});
+            self.ensure(PRIORITY_CLASS, "", class).await?;
+        }
+        self.bootstrap_services().await?;
+        let authentication = json!({"metadata": {"name": "extension-apiserver-authentication"},
+            "data": {"client-ca-file": self.config().client_ca_pem}});
+        self.ensure(CONFIG_MAP, "kube-system", authentication).await
+    }
+
+    async fn bootstrap_services(&self) -> Result<(), Status> {
+        let (first, _) = self.config().service_cidr;
+        let api = Ipv4Addr::from(u32::from(first) + 1);
+        let kubernetes = json!({
+            "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {"type": "ClusterIP", "clusterIP": api.to_string(), "sessionAffinity": "None",
+                "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": 6443}]}});
+        self.ensure(SERVICE, "default", kubernetes).await?;
+        let dns = json!({
+            "metadata": {"name": "kube-dns", "labels": {"k8s-app": "kube-dns",
+                "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}},
+            "spec": {"type": "ClusterIP", "clusterIP": self.config().cluster_dns.to_string(),
+                "ports": [{"name": "dns", "protocol": "UDP", "port": 53, "targetPort": 53},
+                    {"name": "dns-tcp", "protocol": "TCP", "port": 53, "targetPort": 53}]}});
+        self.ensure(SERVICE, "kube-system", dns).await
+    }
+
+    /// Makes Endpoints and EndpointSlice `kubernetes` show these API addresses; called when members
+    /// come and go.
+    ///
+    /// # Errors
+    /// 503 without a quorum.
+    pub async fn set_api_endpoints(&self, endpoints: &[Endpoint]) -> Result<(), Status> {
+        let mut sorted = endpoints.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let port = sorted.first().map_or(6443, |e| e.port);
+        let labels = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
+        let addresses: Vec<_> = sorted.iter().map(|e| json!({"ip": e.ip.to_string()})).collect();
+        let mut object = json!({"metadata": {"name": "kubernetes", "labels": labels}});
+        if !addresses.is_empty() {
+            object["subsets"] = json!([{"addresses": addresses,
+                "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]);
+        }
+        self.put(ENDPOINTS, "default", object).await?;
+        let endpoints: Vec<_> = sorted
+            .iter()
+            .map(|e| json!({"addresses": [e.ip.to_string()], "conditions": {"ready": true}}))
+            .collect();
+        let slice = json!({"metadata": {"name": "kubernetes",
+                "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4", "endpoints": endpoints,
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}]});
+        self.put(ENDPOINT_SLICE, "default", slice).await
+    }
+
+    /// Creates an object unless it is there.
+    pub(super) async fn ensure(
+        &self,
+        kind: &'static Kind,
+        ns: &str,
+        object: Value,
+    ) -> Result<(), Status> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if self.local(kind, &kind.key(ns, name)).is_some() {
+            return Ok(());
+        }
+        let info = RequestInfo::internal("bootstrap");
+        match self.create(&info, kind, ns, object).await {
+            Err(status) if !status.is_already_exists() => Err(status),
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates or replaces an object.
+    async fn put(&self, kind: &'static Kind, ns: &str, object: Value) -> Result<(), Status> {
+        let info = RequestInfo::internal("bootstrap");
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        match self.create(&info, kind, ns, object.clone()).await {
+            Err(status) if status.is_already_exists() => {
+                self.update(&info, kind, ns, &name, object, Subresource::Main).await.map(|_| ())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Creating objects.
+
+use std::sync::Arc;
+
+use kabuki_api::{
+    kind::{self, Kind, NAMESPACE, SERVICE},
+    name,
+    status::Status,
+    validate,
+};
+use kabuki_raft::{Compare, Op, Record};
+use serde_json::Value;
+
+use super::{
+    admission, canonical,
+    object::{Object, text},
+    options::RequestInfo,
+    outcome::Written,
+    service,
+    store::{Commit, Registry},
+    strategy,
+};
+
+/// Names tried for `generateName` before giving up.
+const GENERATED_NAMES_MAX: usize = 8;
+/// Attempts of one create when what it was decided on (its namespace, an allocation) changes.
+const CREATE_ATTEMPTS_MAX: usize = 16;
+
+impl Registry {
+    /// Creates an object: checks, defaults, admission, validation, allocation, one transaction.
+    ///
+    /// # Errors
+    /// 400, 403, 404 (namespace), 409 (name taken), 422, 503.
+    pub async fn create(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        mut object: Value,
+    ) -> Result<Written, Status> {
+        if !kind.is_stored() {
+            return Err(Status::method_not_allowed(kind, "create"));
+        }
+        let mut warnings = Vec::new();
+        strategy::accept(info, kind, &mut object, &mut warnings)?;
+        strategy::address(kind, ns, None, &mut object)?;
+        strategy::before_create(kind, &mut object, self.now())?;
+        let base = text(&object["metadata"], "generateName").to_owned();
+        let generated = text(&object["metadata"], "name").is_empty() && !base.is_empty();
+        let mut names = 0;
+        for _ in 0..CREATE_ATTEMPTS_MAX {
+            if generated {
+                object["metadata"]["name"] = name::generate(&base).into();
+            }
+            match self.create_once(info, kind, ns, &object).await? {
+                Attempt::Done(object) => {
+                    return Ok(Written { object: Arc::new(object), created: true, warnings });
+                }
+                Attempt::Taken(taken) if generated => {
+                    names += 1;
+                    if names >= GENERATED_NAMES_MAX {
+                        return Err(Status::generate_name_conflict(kind, &taken));
+                    }
+                }
+                Attempt::Taken(taken) => return Err(Status::already_exists(kind, &taken)),
+                Attempt::Again => {}
+            }
+        }
+        Err(Status::server_timeout(kind, "create", 1))
+    }
+
+    async fn create_once(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        base: &Value,
+    ) -> Result<Attempt, Status> {
+        let mut object = base.clone();
+        let mut compare = Vec::with_capacity(2);
+        if let Some(found) = self.open_namespace(kind, ns, text(&base["metadata"], "name")).await? {
+            compare.push(Compare { key: found.key().to_owned(), mod_revision: found.revision() });
+        }
+        if let Err(first) = admission::on_create(self, info, kind, &mut object) {
+            // What admission missed may just not be applied on this member yet.
+            self.barrier().await?;
+            object = base.clone();
+            admission::on_create(self, info, kind, &mut object).map_err(|_| first)?;
+        }
+        let name = text(&object["metadata"], "name").to_owned();
+        let mut allocation = service::Allocation::default();
+        if kind == SERVICE {
+            allocation = service::plan(self, None, &mut object)?;
+        }
+        let errors = validate::create(kind, &object);
+        if !errors.is_empty() {
+            return Err(Status::invalid(kind, &name, &errors));
+        }
+        let key = kind.key(ns, &name);
+        let value = stored(kind, object);
+        if info.dry_run {
+            return Ok(match self.current(kind, ns, &name).await? {
+                Some(_) => Attempt::Taken(name),
+                None => Attempt::Done(self.built(kind, &key, value, 0, 0)),
+            });
+        }
+        if self.local(kind, &key).is_some() {
+            self.barrier().await?;
+            if self.local(kind, &key).is_some() {
+                return Ok(Attempt::Taken(name));
+            }
+        }
+        compare.push(Compare { key: key.clone(), mod_revision: 0 });
+        compare.append(&mut allocation.compare);
+        let mut ops = vec![Op::Put { key: key.clone(), value: value.clone() }];
+        ops.append(&mut allocation.ops);
+        Ok(match self.commit(compare, ops).await? {
+            Commit::Done(revision) => {
+                Attempt::Done(self.built(kind, &key, value, revision, revision))
+            }
+            Commit::Conflict { key: changed } if changed == key => Attempt::Taken(name),
+            Commit::Conflict { .. } => {
+                self.barrier().await?;
+                Attempt::Again
+            }
+        })
+    }
+
+    /// The namespace of a namespaced object, which must exist and not be going away.
+    async fn open_namespace(
+        &self,
+        kind: &'static Kind,
+        ns: &str,
+        name: &str,
+    ) -> Result<Option<Object>, Status> {
+        if !kind.namespaced {
+            return Ok(None);
+        }
+        if ns.is_empty() {
+            return Err(Status::bad_request("an empty namespace may not be set during creation"));
+        }
+        let Some(namespace) = self.current(NAMESPACE, "", ns).await? else {
+            return Err(Status::not_found(NAMESPACE, ns));
+        };
+        if namespace.is_deleting() {
+            return Err(Status::namespace_terminating(kind, name, ns));
+        }
+        Ok(Some(namespace))
+    }
+
+    pub(super) fn built(
+        &self,
+        kind: &'static Kind,
+        key: &str,
+        value: bytes::Bytes,
+        created: u64,
+        revision: u64,
+    ) -> Object {
+        Object::new(kind, Arc::new(Record::new(key.into(), value, created, revision)))
+    }
+}
+
+enum Attempt {
+    Done(Object),
+    /// The name is in use.
+    Taken(String),
+    /// Something the object was decided on changed: decide again.
+    Again,
+}
+
+/// The bytes to store for an object as served by `kind`.
+pub(super) fn stored(kind: &'static Kind, mut object: Value) -> bytes::Bytes {
+    kind::to_storage_version(kind, &mut object);
+    canonical::encode(&object)
+}

@@ -1,0 +1,278 @@
+//! One stored object at one revision, in the forms its readers need: bytes, JSON value, typed.
+
+use std::{
+    any::{Any, TypeId},
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
+use kabuki_api::{
+    kind::{self, Kind},
+    selector::{FieldSelector, LabelSelector},
+    status::Status,
+};
+use kabuki_raft::{Record, Revision};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::canonical::{self, PREFIX};
+
+/// An object at one revision. Cheap to make: nothing is decoded before it is asked for, and what is
+/// decoded is attached to the [`Record`], so that all readers of that revision share it.
+///
+/// Reading bytes ([`Object::write_json`], [`Object::encoded`], name, namespace, revision) never
+/// decodes and leaves nothing attached; that keeps kinds that nobody reads decoded small.
+pub struct Object {
+    kind: &'static Kind,
+    record: Arc<Record>,
+    body: OnceLock<Arc<Body>>,
+}
+
+/// What is attached to a record once somebody reads it decoded.
+#[derive(Default)]
+struct Body {
+    value: OnceLock<Value>,
+    typed: OnceLock<(TypeId, Arc<dyn Any + Send + Sync>)>,
+}
+
+/// Which identification an encoded object carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypeMeta {
+    /// `kind` and `apiVersion`: objects that stand alone, and watch events.
+    Full,
+    /// Neither: items of a list.
+    Item,
+}
+
+impl Object {
+    /// Wraps a record of `kind`.
+    pub fn new(kind: &'static Kind, record: Arc<Record>) -> Self {
+        Self { kind, record, body: OnceLock::new() }
+    }
+
+    /// Builds an object that is not (or not yet) in the store: answers of dry runs, tests.
+    /// `value` may carry `apiVersion`, `kind` and `metadata.resourceVersion`; they are ignored.
+    pub fn from_value(kind: &'static Kind, value: &Value, revision: Revision) -> Self {
+        let mut stored = value.clone();
+        kind::to_storage_version(kind, &mut stored);
+        let meta = &stored["metadata"];
+        let key = kind.key(text(meta, "namespace"), text(meta, "name"));
+        let record = Record::new(key.into(), canonical::encode(&stored), revision, revision);
+        Self::new(kind, Arc::new(record))
+    }
+
+    /// The same value at another revision: what a watcher sees when an object stops matching.
+    pub(crate) fn at_revision(&self, revision: Revision) -> Self {
+        let record = Record::new(
+            Arc::clone(&self.record.key),
+            self.record.value.clone(),
+            self.record.create_revision,
+            revision,
+        );
+        Self::new(self.kind, Arc::new(record))
+    }
+
+    /// The kind, which also says the version the value is served in.
+    pub fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
+    /// The record in the store.
+    pub fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    /// The store key.
+    pub fn key(&self) -> &str {
+        &self.record.key
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.record.key.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// `metadata.namespace`; empty for cluster-scoped kinds.
+    pub fn namespace(&self) -> &str {
+        if !self.kind.namespaced {
+            return "";
+        }
+        self.record.key.rsplit('/').nth(1).unwrap_or_default()
+    }
+
+    /// The revision of the last write, `metadata.resourceVersion`.
+    pub fn revision(&self) -> Revision {
+        self.record.mod_revision
+    }
+
+    /// The whole object with `apiVersion`, `kind` and `metadata.resourceVersion`; decoded once per
+    /// revision and shared.
+    pub fn value(&self) -> &Value {
+        self.body().value.get_or_init(|| self.decode())
+    }
+
+    /// `metadata` of [`Object::value`].
+    pub fn metadata(&self) -> &Value {
+        &self.value()["metadata"]
+    }
+
+    /// `metadata.uid`.
+    pub fn uid(&self) -> &str {
+        text(self.metadata(), "uid")
+    }
+
+    /// `metadata.labels`, `Null` without labels.
+    pub fn labels(&self) -> &Value {
+        &self.metadata()["labels"]
+    }
+
+    /// One annotation.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.metadata()["annotations"][name].as_str()
+    }
+
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub fn is_deleting(&self) -> bool {
+        self.metadata()["deletionTimestamp"].is_string()
+    }
+
+    /// The object as a type of k8s-openapi (or any other), decoded once per revision and shared.
+    /// A second type for the same object is decoded on every call.
+    ///
+    /// # Errors
+    /// 500 when the stored object does not fit the type.
+    pub fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<T>, Status> {
+        let body = self.body();
+        if let Some((id, shared)) = body.typed.get()
+            && *id == TypeId::of::<T>()
+            && let Ok(typed) = Arc::clone(shared).downcast::<T>()
+        {
+            return Ok(typed);
+        }
+        let typed: T = serde_json::from_slice(&self.encoded())
+            .map_err(|e| Status::internal(format!("cannot decode {}: {e}", self.key())))?;
+        let typed = Arc::new(typed);
+        let shared: Arc<dyn Any + Send + Sync> = typed.clone();
+        let _ = body.typed.set((TypeId::of::<T>(), shared));
+        Ok(typed)
+    }
+
+    /// The object as JSON with `kind`, `apiVersion` and `metadata.resourceVersion`.
+    pub fn encoded(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.record.value.len() + 96);
+        self.write_json(&mut out, TypeMeta::Full);
+        out.into()
+    }
+
+    /// Appends the object as JSON. A copy of the stored bytes with a few words spliced in, except
+    /// for kinds served in another form than the stored one.
+    pub fn write_json(&self, out: &mut Vec<u8>, type_meta: TypeMeta) {
+        if self.kind != self.kind.storage_kind() {
+            return self.write_converted(out, type_meta);
+        }
+        out.push(b'{');
+        if type_meta == TypeMeta::Full {
+            canonical::write_type(out, self.kind);
+            out.push(b',');
+        }
+        self.write_spliced(out);
+    }
+
+    fn write_spliced(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&PREFIX[1..]);
+        out.extend_from_slice(b"\"resourceVersion\":\"");
+        out.extend_from_slice(self.record.mod_revision.to_string().as_bytes());
+        out.extend_from_slice(b"\",");
+        out.extend_from_slice(self.record.value.get(PREFIX.len()..).unwrap_or(b"}}"));
+    }
+
+    fn write_converted(&self, out: &mut Vec<u8>, type_meta: TypeMeta) {
+        let mut value = self.value().clone();
+        if type_meta == TypeMeta::Item
+            && let Some(map) = value.as_object_mut()
+        {
+            map.remove("kind");
+            map.remove("apiVersion");
+        }
+        out.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    /// Whether the labels match. Does not attach a decoded form to the record.
+    pub fn matches_labels(&self, selector: &LabelSelector) -> bool {
+        selector.matches(&self.peek_metadata("labels"))
+    }
+
+    /// Whether the fields match. Does not attach a decoded form to the record.
+    pub fn matches_fields(&self, selector: &FieldSelector) -> bool {
+        match self.decoded() {
+            Some(value) => selector.matches(self.kind, value),
+            None => selector.matches(self.kind, &self.decode()),
+        }
+    }
+
+    /// One field of the metadata without attaching a decoded form to the record: for readers that
+    /// look at every object of every kind, such as the garbage collector.
+    pub fn peek_metadata(&self, field: &str) -> Value {
+        if let Some(value) = self.decoded() {
+            return value["metadata"][field].clone();
+        }
+        canonical::metadata(&self.record.value).get_mut(field).map_or(Value::Null, Value::take)
+    }
+
+    /// All metadata without attaching a decoded form to the record (no `resourceVersion`).
+    pub fn peek_all_metadata(&self) -> Map<String, Value> {
+        canonical::metadata(&self.record.value)
+    }
+
+    fn decoded(&self) -> Option<&Value> {
+        self.body.get().and_then(|body| body.value.get())
+    }
+
+    fn body(&self) -> &Body {
+        self.body.get_or_init(|| {
+            if self.kind == self.kind.storage_kind() {
+                self.record.ext(|_| Body::default())
+            } else {
+                // The record's one attachment belongs to the stored form.
+                Arc::default()
+            }
+        })
+    }
+
+    fn decode(&self) -> Value {
+        let mut bytes = Vec::with_capacity(self.record.value.len() + 96);
+        let stored = self.kind.storage_kind();
+        bytes.push(b'{');
+        canonical::write_type(&mut bytes, stored);
+        bytes.push(b',');
+        self.write_spliced(&mut bytes);
+        match serde_json::from_slice(&bytes) {
+            Ok(mut value) => {
+                kind::to_version(self.kind, &mut value);
+                value
+            }
+            Err(error) => {
+                // Only our own encoder writes values, so this is damage, not input.
+                tracing::error!(key = self.key(), %error, "stored object is not JSON");
+                Value::Null
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.key(), self.revision())
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        self.record.key == other.record.key && self.revision() == other.revision()
+    }
+}
+
+/// A string field, empty when absent.
+pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}

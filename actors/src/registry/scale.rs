@@ -1,0 +1,129 @@
+//! The scale subresource of Deployment and ReplicaSet: `autoscaling/v1` Scale, a view of
+//! `spec.replicas` and `status.replicas`.
+
+use kabuki_api::{
+    kind::{Kind, SCALE},
+    selector::LabelSelector,
+    status::Status,
+    validate::FieldError,
+};
+use serde_json::{Value, json};
+
+use super::{
+    object::{Object, text},
+    options::{PatchKind, RequestInfo, Subresource},
+    patch,
+    store::Registry,
+};
+
+impl Registry {
+    /// The Scale of an object.
+    ///
+    /// # Errors
+    /// 404; 503 without a leader.
+    pub async fn scale(&self, kind: &'static Kind, ns: &str, name: &str) -> Result<Value, Status> {
+        let object = self.get_consistent(kind, ns, name, "").await?;
+        Ok(scale_of(&object))
+    }
+
+    /// Replaces the Scale of an object; a resourceVersion in it must be current.
+    ///
+    /// # Errors
+    /// 400, 404, 409, 422 (negative replicas), 503.
+    pub async fn update_scale(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        name: &str,
+        scale: &Value,
+    ) -> Result<Value, Status> {
+        let given = text(&scale["metadata"], "name");
+        if !given.is_empty() && given != name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            )));
+        }
+        let version = text(&scale["metadata"], "resourceVersion");
+        let replicas = replicas_of(name, scale)?;
+        self.set_replicas(info, kind, ns, name, &mut |_| Ok((replicas, version.to_owned()))).await
+    }
+
+    /// Patches the Scale of an object.
+    ///
+    /// # Errors
+    /// As [`Registry::update_scale`]; 501 for server-side apply.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one request line and body")]
+    pub async fn patch_scale(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        name: &str,
+        patch: PatchKind,
+        body: &Value,
+    ) -> Result<Value, Status> {
+        patch::check(patch)?;
+        self.set_replicas(info, kind, ns, name, &mut |now| {
+            let patched = patch::apply(SCALE, name, now, patch, body)?;
+            let version = text(&patched["metadata"], "resourceVersion").to_owned();
+            Ok((replicas_of(name, &patched)?, version))
+        })
+        .await
+    }
+
+    /// `decide` turns the current Scale into (replicas, resourceVersion that must be current or
+    /// empty).
+    async fn set_replicas(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        name: &str,
+        decide: &mut (dyn FnMut(&Value) -> Result<(i64, String), Status> + Send),
+    ) -> Result<Value, Status> {
+        let written = self
+            .modify(info, kind, ns, name, Subresource::Main, &mut |value| {
+                let (replicas, version) = decide(&scale_value(value))?;
+                value["spec"]["replicas"] = replicas.into();
+                if !version.is_empty() {
+                    value["metadata"]["resourceVersion"] = version.into();
+                }
+                Ok(true)
+            })
+            .await?;
+        Ok(scale_of(&written.object))
+    }
+}
+
+fn scale_of(object: &Object) -> Value {
+    scale_value(object.value())
+}
+
+fn scale_value(object: &Value) -> Value {
+    let meta = &object["metadata"];
+    let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
+        "metadata": {}, "spec": {}, "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)}});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if !meta[field].is_null() {
+            scale["metadata"][field] = meta[field].clone();
+        }
+    }
+    if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|n| *n != 0) {
+        scale["spec"]["replicas"] = replicas.into();
+    }
+    if let Ok(selector) = LabelSelector::from_object(&object["spec"]["selector"]) {
+        scale["status"]["selector"] = selector.to_string().into();
+    }
+    scale
+}
+
+fn replicas_of(name: &str, scale: &Value) -> Result<i64, Status> {
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    if (0..=i64::from(i32::MAX)).contains(&replicas) {
+        return Ok(replicas);
+    }
+    let error =
+        FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+    Err(Status::invalid(SCALE, name, &[error]))
+}

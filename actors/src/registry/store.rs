@@ -1,0 +1,186 @@
+//! The registry itself: a handle over the store, and the commit path all writes share.
+
+use std::{net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
+
+use kabuki_api::{kind::Kind, status::Status};
+use kabuki_raft::{Compare, Op, Revision, Store, StoreError, Txn, TxnOutcome};
+use time::OffsetDateTime;
+
+use super::{object::Object, view::View};
+use crate::auth::ServiceAccountKeys;
+
+/// How long a read waits for a revision that is ahead of this member before it answers 504.
+const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
+/// How often it looks meanwhile.
+const FUTURE_REVISION_POLL: Duration = Duration::from_millis(20);
+
+/// What a registry needs to know of its cluster.
+#[derive(Debug, Clone)]
+pub struct RegistryConfig {
+    /// First address and prefix length of the range cluster IPs come from.
+    pub service_cidr: (Ipv4Addr, u8),
+    /// Address of Service kube-system/kube-dns.
+    pub cluster_dns: Ipv4Addr,
+    /// Ports for Services of type NodePort and LoadBalancer.
+    pub node_ports: RangeInclusive<u16>,
+    /// PEM of the CA that signs client certificates, published for extension API servers.
+    pub client_ca_pem: String,
+    /// Keys that sign service-account tokens; without them the token subresource answers 501.
+    pub keys: Option<Arc<ServiceAccountKeys>>,
+    /// `iss` and default audience of service-account tokens.
+    pub issuer: String,
+    /// The clock.
+    pub now: fn() -> OffsetDateTime,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            service_cidr: (Ipv4Addr::new(10, 96, 0, 0), 12),
+            cluster_dns: Ipv4Addr::new(10, 96, 0, 10),
+            node_ports: 30_000..=32_767,
+            client_ca_pem: String::new(),
+            keys: None,
+            issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            now: OffsetDateTime::now_utc,
+        }
+    }
+}
+
+/// Reads and writes objects. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+    /// Raft term in which this member must lead for a write to be taken.
+    fence: Option<u64>,
+}
+
+struct Inner {
+    store: Store,
+    cfg: RegistryConfig,
+}
+
+/// How a commit ended when the store took it.
+pub(super) enum Commit {
+    /// Written; the revision of the first operation.
+    Done(Revision),
+    /// A compared key had changed; nothing was written.
+    Conflict { key: String },
+}
+
+impl Registry {
+    /// A registry over `store`.
+    pub fn new(store: Store, cfg: RegistryConfig) -> Self {
+        Self { inner: Arc::new(Inner { store, cfg }), fence: None }
+    }
+
+    /// The same registry, whose writes are refused unless this member leads in `term`: what control
+    /// actors write through, so that those of a deposed leader cannot write.
+    #[must_use]
+    pub fn fenced(&self, term: u64) -> Self {
+        Self { inner: Arc::clone(&self.inner), fence: Some(term) }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RegistryConfig {
+        &self.inner.cfg
+    }
+
+    /// The time now.
+    pub fn now(&self) -> OffsetDateTime {
+        (self.inner.cfg.now)()
+    }
+
+    /// Waits until everything acknowledged anywhere before this call is visible here.
+    ///
+    /// # Errors
+    /// 503 or 504 when the leader cannot be reached.
+    pub async fn barrier(&self) -> Result<Revision, Status> {
+        self.store().read_barrier().await.map_err(store_status)
+    }
+
+    /// One object as applied here, of any kind.
+    pub(super) fn local(&self, kind: &'static Kind, key: &str) -> Option<Object> {
+        self.store().get(key).map(|record| Object::new(kind, record))
+    }
+
+    /// One object, linearizable: a miss in the local state is only believed after a barrier.
+    pub(super) async fn current(
+        &self,
+        kind: &'static Kind,
+        ns: &str,
+        name: &str,
+    ) -> Result<Option<Object>, Status> {
+        let key = kind.key(ns, name);
+        if let Some(object) = self.local(kind, &key) {
+            return Ok(Some(object));
+        }
+        self.barrier().await?;
+        Ok(self.local(kind, &key))
+    }
+
+    pub(super) async fn commit(
+        &self,
+        compare: Vec<Compare>,
+        ops: Vec<Op>,
+    ) -> Result<Commit, Status> {
+        let txn = Txn { compare, ops, fence: self.fence };
+        match self.store().write(txn).await.map_err(store_status)? {
+            TxnOutcome::Committed { revision, revisions } => {
+                Ok(Commit::Done(revisions.first().copied().unwrap_or(revision)))
+            }
+            TxnOutcome::Conflict { key, .. } => Ok(Commit::Conflict { key }),
+        }
+    }
+
+    /// Waits until this member has applied `revision`.
+    ///
+    /// # Errors
+    /// 504 `Too large resource version` after three seconds.
+    pub(super) async fn wait_for(&self, revision: Revision) -> Result<(), Status> {
+        if self.store().revision() >= revision {
+            return Ok(());
+        }
+        self.barrier().await?;
+        let deadline = tokio::time::Instant::now() + FUTURE_REVISION_WAIT;
+        while self.store().revision() < revision {
+            if tokio::time::Instant::now() >= deadline {
+                let current = self.store().revision();
+                return Err(Status::too_large_resource_version(revision, current));
+            }
+            tokio::time::sleep(FUTURE_REVISION_POLL).await;
+        }
+        Ok(())
+    }
+}
+
+impl View for Registry {
+    fn get(&self, kind: &'static Kind, ns: &str, name: &str) -> Option<Arc<Object>> {
+        self.local(kind, &kind.key(ns, name)).map(Arc::new)
+    }
+
+    fn list(&self, kind: &'static Kind, ns: Option<&str>) -> Vec<Arc<Object>> {
+        let page = self.store().list(&kind.prefix(ns), None, 0);
+        page.records.into_iter().map(|record| Arc::new(Object::new(kind, record))).collect()
+    }
+}
+
+/// The API's word for a store error.
+pub(super) fn store_status(error: StoreError) -> Status {
+    match error {
+        StoreError::Compacted { .. } => Status::continue_expired(""),
+        other => Status::unavailable(other.to_string()).with_retry_after(1),
+    }
+}
+
+/// Reads a resource version; `what` names the parameter for the error text.
+pub(super) fn parse_revision(text: &str) -> Result<Revision, Status> {
+    text.parse().map_err(|_| {
+        Status::bad_request(format!("resourceVersion: Invalid value: {text:?}: must be a number"))
+    })
+}
