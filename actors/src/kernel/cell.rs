@@ -1,0 +1,314 @@
+//! What everyone may know of one actor: the part of it that is shared between threads.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    control::{Command, Control},
+    current::Fallen,
+    dead_letter::{DeadReason, unix_ms},
+    shared::Shared,
+    spec::{ChildSpec, Streak},
+    stats::{MessageStats, RateLimit, short_name},
+    supervisor::Supervisor,
+};
+
+/// Panics kept per actor.
+pub const MAX_PANICS: usize = 20;
+/// Orders waiting in one control lane before operators are refused.
+pub const MAX_CONTROL: usize = 64;
+/// A handler that runs longer is worth a warning.
+pub const SLOW_HANDLER: Duration = Duration::from_millis(10);
+/// A handler that runs longer makes the actor show as stuck.
+pub const STUCK_HANDLER: Duration = Duration::from_secs(1);
+/// At most one slow-handler warning per actor and this long.
+const SLOW_WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// What an actor is doing, as its supervising future last said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Being created.
+    Starting,
+    /// Handling mail.
+    Running,
+    /// Keeping mail.
+    Paused,
+    /// Failed, waiting out its back-off.
+    BackingOff,
+    /// Stopped for a group restart, address and mail kept.
+    Halted,
+    /// On its way out.
+    Stopping,
+    /// Gone.
+    Ended,
+    /// In one handler for more than [`STUCK_HANDLER`].
+    Stuck,
+}
+
+const STATES: [State; 8] = [
+    State::Starting,
+    State::Running,
+    State::Paused,
+    State::BackingOff,
+    State::Halted,
+    State::Stopping,
+    State::Ended,
+    State::Stuck,
+];
+
+/// How an actor came to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EndReason {
+    /// It called `ctx.stop()`.
+    Normal,
+    /// Its supervisor or an operator stopped it.
+    Stopped,
+    /// Dropped without being asked.
+    Killed,
+    /// It panicked and was not to be restarted.
+    Panicked(String),
+    /// It was never started: its supervisor had ended or holds too many children.
+    Refused(String),
+}
+
+/// One panic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PanicRecord {
+    /// The panic's text.
+    pub message: String,
+    /// `file:line:column`.
+    pub location: String,
+    /// Bounded.
+    pub backtrace: String,
+    /// Message type being handled; empty for `create`, `started` and async parts.
+    pub handling: String,
+    /// Which life of the actor it ended.
+    pub incarnation: u64,
+    /// Unix time, ms.
+    pub at_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handling {
+    pub name: &'static str,
+    pub since: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub path: Arc<str>,
+    pub id: Arc<str>,
+    /// Order of start among siblings.
+    pub seq: u64,
+    pub type_name: &'static str,
+    pub shared: Arc<Shared>,
+    pub spec: ChildSpec,
+    pub parent: Weak<Supervisor>,
+    /// Set on first use: the children under this actor.
+    pub children: OnceLock<Arc<Supervisor>>,
+    /// One permit per free place in the mailbox.
+    pub slots: Arc<Semaphore>,
+    pub limit: usize,
+    pub high_water: AtomicUsize,
+    pub refused: AtomicU64,
+    pub incarnation: AtomicU64,
+    pub restarts: AtomicU64,
+    /// Restarts since it last ran long enough to be called healthy.
+    pub streak: Mutex<Streak>,
+    pub panics_begun: AtomicU64,
+    pub panics: Mutex<VecDeque<PanicRecord>>,
+    pub stats: Mutex<MessageStats>,
+    pub handling: Mutex<Option<Handling>>,
+    /// Polls that ended because the message budget was spent.
+    pub exhausted: AtomicU64,
+    pub end: OnceLock<EndReason>,
+    pub ended: CancellationToken,
+    state: AtomicU8,
+    control: mpsc::UnboundedSender<Command>,
+    control_depth: AtomicUsize,
+    slow: Mutex<RateLimit>,
+}
+
+/// What is needed to make a cell.
+pub(crate) struct CellSpec {
+    pub path: Arc<str>,
+    pub id: Arc<str>,
+    pub seq: u64,
+    pub type_name: &'static str,
+    pub limit: usize,
+    pub spec: ChildSpec,
+    pub parent: Weak<Supervisor>,
+}
+
+impl Cell {
+    pub(crate) fn new(
+        spec: CellSpec,
+        shared: Arc<Shared>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Command>) {
+        let (control, orders) = mpsc::unbounded_channel();
+        let limit = spec.limit.clamp(1, Semaphore::MAX_PERMITS);
+        let cell = Self {
+            path: spec.path,
+            id: spec.id,
+            seq: spec.seq,
+            type_name: spec.type_name,
+            shared,
+            spec: spec.spec,
+            parent: spec.parent,
+            children: OnceLock::new(),
+            slots: Arc::new(Semaphore::new(limit)),
+            limit,
+            high_water: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            incarnation: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+            streak: Mutex::default(),
+            panics_begun: AtomicU64::new(0),
+            panics: Mutex::default(),
+            stats: Mutex::default(),
+            handling: Mutex::new(None),
+            exhausted: AtomicU64::new(0),
+            end: OnceLock::new(),
+            ended: CancellationToken::new(),
+            state: AtomicU8::new(0),
+            control,
+            control_depth: AtomicUsize::new(0),
+            slow: Mutex::default(),
+        };
+        (Arc::new(cell), orders)
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        let at = STATES.iter().position(|s| *s == state).unwrap_or(0);
+        self.state.store(at as u8, Ordering::Release);
+    }
+
+    /// The state as set, and `Stuck` where the running handler shows it.
+    pub(crate) fn state(&self) -> State {
+        if self.end.get().is_some() {
+            return State::Ended;
+        }
+        let stuck = self.handling.lock().is_some_and(|h| h.since.elapsed() > STUCK_HANDLER);
+        if stuck { State::Stuck } else { STATES[self.state.load(Ordering::Acquire) as usize] }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.limit.saturating_sub(self.slots.available_permits())
+    }
+
+    pub(crate) fn note_depth(&self) {
+        self.high_water.fetch_max(self.depth(), Ordering::Relaxed);
+    }
+
+    /// Sends an order of the kernel. False when the actor has ended.
+    pub(crate) fn command(&self, command: Command) -> bool {
+        self.control_depth.fetch_add(1, Ordering::Relaxed);
+        let sent = self.control.send(command).is_ok();
+        if !sent {
+            self.control_depth.fetch_sub(1, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Sends an operator's order, unless too many wait already.
+    pub(crate) fn order(&self, control: Control) -> Result<(), super::KernelError> {
+        if self.control_depth.load(Ordering::Relaxed) >= MAX_CONTROL {
+            return Err(super::KernelError::Busy(self.path.to_string()));
+        }
+        if self.command(Command::User(control)) {
+            Ok(())
+        } else {
+            Err(super::KernelError::NotFound(self.path.to_string()))
+        }
+    }
+
+    pub(crate) fn command_taken(&self) {
+        self.control_depth.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Ends the actor for everyone who looks from outside; only the first reason counts.
+    pub(crate) fn finish(&self, reason: EndReason) -> bool {
+        let first = self.end.set(reason).is_ok();
+        if first {
+            self.slots.close();
+            self.set_state(State::Ended);
+            self.ended.cancel();
+        }
+        first
+    }
+
+    pub(crate) fn begin(&self, name: &'static str, since: Instant) {
+        *self.handling.lock() = Some(Handling { name, since });
+    }
+
+    pub(crate) fn done(
+        &self,
+        id: std::any::TypeId,
+        name: &'static str,
+        took: Duration,
+        queued: Duration,
+    ) {
+        *self.handling.lock() = None;
+        self.stats.lock().record(id, name, took, queued);
+        if took > SLOW_HANDLER
+            && let Some(more) = self.slow.lock().admit(Instant::now(), SLOW_WARN_EVERY)
+        {
+            let message = short_name(name);
+            let took_ms = took.as_millis();
+            tracing::warn!(actor = %self.path, message, took_ms, more, "slow handler");
+        }
+    }
+
+    /// Writes down a panic and returns its text.
+    pub(crate) fn fell(&self, fallen: Fallen) -> String {
+        let handling = self.handling.lock().take();
+        if let Some(h) = handling {
+            let age = h.since.elapsed();
+            self.shared.dead.record(h.name, None, &self.path, DeadReason::Poison, age);
+        }
+        let handling = handling.map(|h| short_name(h.name)).unwrap_or_default();
+        tracing::error!(
+            actor = %self.path, message = fallen.message, at = fallen.location, handling,
+            "actor panicked"
+        );
+        let text = fallen.message.clone();
+        let mut panics = self.panics.lock();
+        if panics.len() == MAX_PANICS {
+            panics.pop_front();
+        }
+        panics.push_back(PanicRecord {
+            message: fallen.message,
+            location: fallen.location,
+            backtrace: fallen.backtrace,
+            handling,
+            incarnation: self.incarnation.load(Ordering::Relaxed),
+            at_ms: unix_ms(SystemTime::now()),
+        });
+        text
+    }
+
+    /// The back-off before the next restart, longer for each failure in a row.
+    pub(crate) fn next_backoff(&self) -> Duration {
+        self.streak.lock().next(&self.spec.backoff)
+    }
+
+    /// Notes that a life has begun.
+    pub(crate) fn born(&self) {
+        self.incarnation.fetch_add(1, Ordering::SeqCst);
+        self.streak.lock().born();
+    }
+}
