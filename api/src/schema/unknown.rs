@@ -1,0 +1,52 @@
+//! Fields an object has and its kind does not declare.
+
+use serde_json::Value;
+
+use super::{MAX_STRICT_ERRORS, Message, Step, Table, Type, children, table};
+use crate::kind::Kind;
+
+/// Paths such as `spec.template.spec.containers[0].foo` of fields the kind does not declare, at
+/// most [`MAX_STRICT_ERRORS`].
+pub fn unknown_fields(kind: &Kind, object: &Value) -> Vec<String> {
+    let table = table();
+    let mut out = Vec::new();
+    if let Some(message) = table.of(kind) {
+        walk(table, message, object, &mut String::new(), &mut out);
+    }
+    out
+}
+
+fn walk(table: &Table, message: &Message, value: &Value, path: &mut String, out: &mut Vec<String>) {
+    let Value::Object(map) = value else { return };
+    for (key, value) in map {
+        let length = path.len();
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(key);
+        match message.field(key) {
+            None if out.len() < MAX_STRICT_ERRORS => out.push(path.clone()),
+            None => {}
+            Some(field) => {
+                if let Type::Message(index) = field.ty
+                    && let Some(inner) = table.get(index)
+                {
+                    let length = path.len();
+                    for (step, child) in children(field, value) {
+                        match step {
+                            Step::Here => {}
+                            Step::Index(i) => path.push_str(&format!("[{i}]")),
+                            Step::Key(k) => {
+                                path.push('.');
+                                path.push_str(k);
+                            }
+                        }
+                        walk(table, inner, child, path, out);
+                        path.truncate(length);
+                    }
+                }
+            }
+        }
+        path.truncate(length);
+    }
+}

@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Writes src/schema/messages.txt: the field table of every message the served kinds reach.
+
+Facts come from two dependencies of this crate, as cargo unpacked them: k8s-pb (message fields, tags,
+types) and k8s-openapi (JSON names, struct names, which fields are required). What neither knows is
+written down below: inlined messages, pointer fields, merge strategies.
+
+    python3 api/tools/messages.py ~/.cargo/registry/src/*/ > api/src/schema/messages.txt
+"""
+
+import pathlib
+import re
+import sys
+
+ROOTS = """
+core.v1.Binding core.v1.ConfigMap core.v1.Endpoints core.v1.Event core.v1.Namespace core.v1.Node
+core.v1.Pod core.v1.Secret core.v1.ServiceAccount core.v1.Service apps.v1.Deployment
+apps.v1.ReplicaSet events.v1.Event authentication.v1.SelfSubjectReview authentication.v1.TokenReview
+authentication.v1.TokenRequest authorization.v1.LocalSubjectAccessReview
+authorization.v1.SelfSubjectAccessReview authorization.v1.SelfSubjectRulesReview
+authorization.v1.SubjectAccessReview rbac.v1.ClusterRoleBinding rbac.v1.ClusterRole
+rbac.v1.RoleBinding rbac.v1.Role scheduling.v1.PriorityClass coordination.v1.Lease
+discovery.v1.EndpointSlice autoscaling.v1.Scale policy.v1.Eviction meta.v1.Status
+meta.v1.DeleteOptions
+""".split()
+
+SPECIAL = {
+    "meta.v1.Time": "Time", "meta.v1.MicroTime": "MicroTime", "resource.Quantity": "Quantity",
+    "intstr.IntOrString": "IntOrString", "runtime.RawExtension": "RawExtension",
+    "meta.v1.FieldsV1": "FieldsV1", "meta.v1.Duration": "Duration",
+    "authentication.v1.ExtraValue": "Strings", "authorization.v1.ExtraValue": "Strings",
+}
+
+# message -> fields whose message is spliced into the parent in JSON
+INLINE = {
+    "core.v1.Volume": {"volumesource"}, "core.v1.Probe": {"handler"},
+    "core.v1.EphemeralContainer": {"ephemeralcontainercommon"},
+    **{f"core.v1.{m}": {"localobjectreference"} for m in (
+        "SecretProjection ConfigMapVolumeSource ConfigMapProjection ConfigMapKeySelector "
+        "SecretKeySelector ConfigMapEnvSource SecretEnvSource").split()},
+}
+
+POINTERS = set("""
+activeDeadlineSeconds allowPrivilegeEscalation appProtocol automountServiceAccountToken
+blockOwnerDeletion collisionCount defaultMode deletionGracePeriodSeconds enableServiceLinks
+endpointsNamespace expirationSeconds failurePolicy fsGroup fsGroupChangePolicy
+gmsaCredentialSpec gmsaCredentialSpecName gracePeriodSeconds holderIdentity hostnameOverride
+immutable internalTrafficPolicy ipFamilyPolicy ipMode leaseDurationSeconds leaseTransitions
+limitBytes loadBalancerClass localhostProfile minDomains mode mountPropagation nodeAffinityPolicy
+nodeTaintsPolicy optional orphanDependents preemptionPolicy preferredHolder privileged procMount
+progressDeadlineSeconds propagationPolicy readOnlyRootFilesystem recursiveReadOnly
+resourceClaimName resourceClaimTemplateName revisionHistoryLimit runAsGroup runAsNonRoot runAsUser
+runAsUserName runtimeClassName seLinuxChangePolicy setHostnameAsFQDN shareProcessNamespace
+sinceSeconds started stopSignal strategy supplementalGroupsPolicy tailLines terminating
+terminatingReplicas terminationGracePeriodSeconds tolerationSeconds trafficDistribution
+volumeAttributesClassName volumeMode zone hostProcess serving
+allocateLoadBalancerNodePorts serviceAccountToken kubeletConfigKey signerName recursiveReadOnlyMounts
+supplementalGroupsPolicy maxPods nodeStatusMaxImages
+""".split())
+
+# pointers only in these messages
+POINTERS_IN = {
+    ("core.v1.TypedLocalObjectReference", "apiGroup"), ("core.v1.TypedObjectReference", "apiGroup"),
+    ("core.v1.TypedObjectReference", "namespace"), ("meta.v1.OwnerReference", "controller"),
+    ("core.v1.AzureDiskVolumeSource", "fsType"), ("core.v1.AzureDiskVolumeSource", "readOnly"),
+    ("core.v1.AzureDiskVolumeSource", "cachingMode"), ("core.v1.AzureDiskVolumeSource", "kind"),
+    ("core.v1.CSIVolumeSource", "fsType"), ("core.v1.CSIVolumeSource", "readOnly"),
+    ("core.v1.ISCSIVolumeSource", "initiatorName"), ("core.v1.GRPCAction", "service"),
+    ("discovery.v1.Endpoint", "hostname"), ("discovery.v1.Endpoint", "nodeName"),
+    ("discovery.v1.EndpointConditions", "ready"), ("core.v1.EndpointAddress", "nodeName"),
+    ("discovery.v1.EndpointPort", "name"), ("discovery.v1.EndpointPort", "protocol"),
+    ("discovery.v1.EndpointPort", "port"), ("apps.v1.DeploymentSpec", "replicas"),
+    ("apps.v1.ReplicaSetSpec", "replicas"), ("meta.v1.Preconditions", "uid"),
+    ("meta.v1.Preconditions", "resourceVersion"), ("core.v1.Container", "restartPolicy"),
+    ("core.v1.EphemeralContainerCommon", "restartPolicy"),
+    ("core.v1.ClientIPConfig", "timeoutSeconds"), ("core.v1.HostPathVolumeSource", "type"),
+    ("core.v1.PodDNSConfigOption", "value"), ("core.v1.PodSpec", "priority"),
+    ("core.v1.PodSpec", "preemptionPolicy"), ("core.v1.SeccompProfile", "localhostProfile"),
+    ("core.v1.PersistentVolumeClaimSpec", "storageClassName"),
+    ("core.v1.PortStatus", "error"), ("core.v1.NodeRuntimeHandlerFeatures", "userNamespaces"),
+    ("core.v1.NodeSwapStatus", "capacity"), ("core.v1.PodSpec", "hostUsers"),
+    ("core.v1.FCVolumeSource", "lun"), ("core.v1.PodCertificateProjection", "maxExpirationSeconds"),
+    ("meta.v1.ListMeta", "remainingItemCount"),
+    ("meta.v1.DeleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential"),
+}
+
+# fields Go always writes although the OpenAPI document calls them optional
+REQUIRED = {("scheduling.v1.PriorityClass", "value")}
+
+# message.field -> merge key and strategy
+MERGE = {
+    "meta.v1.ObjectMeta.ownerReferences": "merge=uid", "meta.v1.ObjectMeta.finalizers": "merge",
+    "core.v1.PodSpec.containers": "merge=name", "core.v1.PodSpec.initContainers": "merge=name",
+    "core.v1.PodSpec.ephemeralContainers": "merge=name",
+    "core.v1.PodSpec.volumes": "merge=name retain",
+    "core.v1.PodSpec.imagePullSecrets": "merge=name", "core.v1.PodSpec.hostAliases": "merge=ip",
+    "core.v1.PodSpec.topologySpreadConstraints": "merge=topologyKey",
+    "core.v1.PodSpec.schedulingGates": "merge=name",
+    "core.v1.PodSpec.resourceClaims": "merge=name retain",
+    **{f"core.v1.{m}.{f}": f"merge={k}" for m in ("Container", "EphemeralContainerCommon")
+       for f, k in (("env", "name"), ("ports", "containerPort"), ("volumeMounts", "mountPath"),
+                    ("volumeDevices", "devicePath"))},
+    "core.v1.PodStatus.conditions": "merge=type", "core.v1.PodStatus.podIPs": "merge=ip",
+    "core.v1.PodStatus.hostIPs": "merge=ip",
+    "core.v1.PodStatus.resourceClaimStatuses": "merge=name retain",
+    "core.v1.ContainerStatus.volumeMounts": "merge=mountPath",
+    "core.v1.ContainerStatus.allocatedResourcesStatus": "merge=name",
+    "core.v1.ServiceSpec.ports": "merge=port", "core.v1.ServiceStatus.conditions": "merge=type",
+    "core.v1.ServiceAccount.secrets": "merge=name", "core.v1.NodeSpec.podCIDRs": "merge",
+    "core.v1.NodeStatus.conditions": "merge=type", "core.v1.NodeStatus.addresses": "merge=type",
+    "core.v1.NamespaceStatus.conditions": "merge=type",
+    "apps.v1.DeploymentSpec.strategy": "retain",
+    "apps.v1.DeploymentStatus.conditions": "merge=type",
+    "apps.v1.ReplicaSetStatus.conditions": "merge=type",
+}
+
+TAG = re.compile(r'#\[prost\((?P<args>[^\]]*)\)\]\s*(?:#\[[^\]]*\]\s*)*pub (?:r#)?(?P<name>\w+):\s*(?P<type>[^\n]*(?:\n\s{8,}[^\n]*)*?),\n')
+
+
+def norm(name):
+    return name.replace("_", "").lower()
+
+
+def short(path):
+    """Module path of a message -> group.version (`core.v1`, `meta.v1`, `resource`)."""
+    parts = path.split("/")
+    if parts[0] == "api":
+        return ".".join(parts[1:3])
+    return ".".join(parts[parts.index("meta"):]) if "meta" in parts else parts[-1]
+
+
+def read_messages(root):
+    """group.version.Name (as prost spells it) -> [(name, tag, shape, scalar or message)]."""
+    out = {}
+    for file in sorted(root.rglob("mod.rs")):
+        rel = str(file.parent.relative_to(root))
+        if not rel.startswith(("api/", "apimachinery/")):
+            continue
+        here = pathlib.PurePosixPath(rel)
+        for m in re.finditer(r"pub struct (\w+) \{\n(.*?)^\}", file.read_text(), re.S | re.M):
+            fields = []
+            for f in TAG.finditer(m[2]):
+                args, ty = f["args"], " ".join(f["type"].split())
+                tag = int(re.search(r'tag = "(\d+)"', args)[1])
+                shape = "list" if "repeated" in args else ""
+                if "btree_map" in args:
+                    shape, value = "map", re.search(r'"string, (\w+)"', args)[1]
+                    last = ty.rstrip(">, ").rsplit(",", 1)[1].strip()
+                else:
+                    value = re.match(r"\w+", args)[0]
+                    last = re.sub(r"^.*<([^<>]*)[> ]*$", r"\1", ty).strip(" ,")
+                if value == "message":
+                    value = resolve(here, last)
+                fields.append((f["name"], tag, shape, value))
+            out[f"{short(rel)}.{m[1]}"] = fields
+    return out
+
+
+def resolve(here, path):
+    """A Rust path such as `super::super::x::Y`, seen from module `here`, as a message name."""
+    parts = path.split("::")
+    while parts[0] == "super":
+        here, parts = here.parent, parts[1:]
+    for part in parts[:-1]:
+        here = here / part
+    return f"{short(str(here))}.{parts[-1]}"
+
+
+def read_json_names(root):
+    """normalised group.version.name -> (Name, {normalised: (json, required)})."""
+    out = {}
+    for file in sorted(root.rglob("*.rs")):
+        rel = str(file.parent.relative_to(root))
+        if not rel.startswith(("api/", "apimachinery/")):
+            continue
+        text = file.read_text()
+        struct = re.search(r"^pub struct (\w+) \{\n(.*?)^\}", text, re.S | re.M)
+        if not struct:
+            continue
+        required = {f[0] for f in re.findall(r"    pub (\w+): ([^\n]+),\n", struct[2])
+                    if not f[1].startswith("Option<")}
+        names = {}
+        for json, rust in re.findall(r'"([^"]+)" => Field::Key_(\w+)', text):
+            names[norm(json)] = (json, rust in required)
+        out[norm(f"{short(rel)}.{struct[1]}")] = (struct[1], names)
+    return out
+
+
+def main():
+    registry = pathlib.Path(sys.argv[1])
+    messages = read_messages(next(registry.glob("k8s-pb-*")) / "src")
+    names = read_json_names(next(registry.glob("k8s-openapi-*")) / "src" / "v1_36")
+    by_norm = {norm(k): k for k in messages}
+
+    def spelled(message):
+        """The message name as Go spells it."""
+        known = names.get(norm(message))
+        return f"{message.rsplit('.', 1)[0]}.{known[0]}" if known else message
+
+    inline_parent = {}
+    for parent, fields in INLINE.items():
+        for name, _, _, value in messages[by_norm[norm(parent)]]:
+            if norm(name) in fields and norm(value) not in names:
+                inline_parent[value] = parent
+
+    todo, seen, missing = list(ROOTS), set(), []
+    rows = {}
+    while todo:
+        message = by_norm[norm(todo.pop())]
+        if message in seen:
+            continue
+        seen.add(message)
+        title = spelled(message)
+        _, known = names.get(norm(message)) or names[norm(inline_parent[message])]
+        lines, used = [], set()
+        for name, tag, shape, value in messages[message]:
+            if norm(name) in INLINE.get(title, ()):
+                todo.append(value)
+                lines.append(f"+ {tag} {spelled(value)}")
+                continue
+            if norm(name) not in known:
+                missing.append(f"{title}.{name}")
+                continue
+            json, required = known[norm(name)]
+            used.add(norm(name))
+            if "." in value and value not in SPECIAL:
+                todo.append(value)
+            key = (title, json)
+            pointer = (not shape and value in ("string", "bool", "int32", "int64")
+                       and (json in POINTERS or key in POINTERS_IN))
+            ty = SPECIAL.get(value) or (spelled(value) if "." in value else value)
+            ty = {"list": "[]", "map": "{}"}.get(shape, "*" if pointer else "") + ty
+            extra = [MERGE.pop(f"{title}.{json}")] if f"{title}.{json}" in MERGE else []
+            if (required or key in REQUIRED) and not pointer:
+                extra.insert(0, "!")
+            lines.append(" ".join([json, str(tag), ty, *extra]))
+        if message not in inline_parent:
+            for json in ("apiVersion", "kind"):
+                if norm(json) in known and norm(json) not in used:
+                    lines.append(f"{json} 0 string")
+            inlined = {norm(n) for f in INLINE.get(title, ())
+                       for n, _, _, v in messages[message] if norm(n) == f
+                       for n, *_ in messages[v]}
+            missing += [f"{title}.{j} (no tag)" for n, (j, _) in known.items()
+                        if n not in used | inlined | {"apiversion", "kind"}]
+        rows[title] = lines
+    if missing or MERGE:
+        print("no JSON name:", missing, "\nunused merge rows:", list(MERGE), file=sys.stderr)
+    print("# Generated by api/tools/messages.py: fields of every message reached from the served kinds.")
+    print("# message / name tag type [! required] [merge[=key]] [retain]; '+ tag message' is inlined.")
+    for title in sorted(rows):
+        print(f"= {title}")
+        print("\n".join(rows[title]))
+
+
+main()
