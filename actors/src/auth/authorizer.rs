@@ -11,14 +11,17 @@ use parking_lot::RwLock;
 use super::{attributes::Attributes, node_rules, rbac::Index, rules::Rule, user::UserInfo};
 use crate::registry::Registry;
 
-/// Answers whether a user may do something, from memory.
+/// Answers whether a user may do something, from memory. Cheap to make and to clone: what is
+/// remembered is the registry's.
 #[derive(Clone)]
 pub struct Authorizer {
     registry: Registry,
-    cached: Arc<RwLock<Cached>>,
 }
 
-/// The index, and the revisions of the four topics it was built from.
+/// The index last built, and the revisions of the four topics it was built from.
+#[derive(Default)]
+pub(crate) struct RbacCache(RwLock<Cached>);
+
 #[derive(Default)]
 struct Cached {
     revisions: [u64; 4],
@@ -28,7 +31,7 @@ struct Cached {
 impl Authorizer {
     /// An authorizer over the roles and bindings in `registry`.
     pub fn new(registry: Registry) -> Self {
-        Self { registry, cached: Arc::default() }
+        Self { registry }
     }
 
     /// Checks a request.
@@ -92,14 +95,14 @@ impl Authorizer {
         let revisions = [CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING]
             .map(|kind| store.topic_revision(kind.topic()));
         {
-            let cached = self.cached.read();
+            let cached = self.registry.rbac_cache().0.read();
             if cached.revisions == revisions && revisions != [0; 4] {
                 return Arc::clone(&cached.index);
             }
         }
         // Read after the revisions were taken: the index is at least as new as they say.
         let index = Arc::new(Index::build(&self.registry));
-        *self.cached.write() = Cached { revisions, index: Arc::clone(&index) };
+        *self.registry.rbac_cache().0.write() = Cached { revisions, index: Arc::clone(&index) };
         index
     }
 }

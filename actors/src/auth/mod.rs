@@ -8,18 +8,22 @@ mod attributes;
 mod authenticator;
 mod authorizer;
 mod bootstrap_token;
+mod escalation;
 mod keys;
 mod node_rules;
 mod rbac;
+mod review;
 mod rules;
 mod user;
 
 pub use attributes::Attributes;
 pub use authenticator::{AuthError, Authenticator};
 pub use authorizer::Authorizer;
+pub(crate) use authorizer::RbacCache;
 pub use bootstrap_token::{
     BootstrapError, BootstrapToken, JoinRole, NewToken, TokenStore, USE_ATTEMPTS_MAX,
 };
 pub use keys::{BoundRef, Claims, KeyError, KubernetesClaims, ServiceAccountKeys, SubjectRef};
+pub use review::Reviews;
 pub use rules::Rule;
 pub use user::UserInfo;

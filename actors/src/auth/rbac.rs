@@ -3,11 +3,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use kabuki_api::kind::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, Kind, ROLE, ROLE_BINDING};
+use kabuki_api::{
+    kind::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, Kind, ROLE, ROLE_BINDING},
+    selector::LabelSelector,
+};
 use serde_json::Value;
 
 use super::{attributes::Attributes, rules::Rule, user::UserInfo};
 use crate::registry::{Object, View};
+
+/// Levels of roles made of roles made of roles that are followed.
+const AGGREGATION_DEPTH_MAX: usize = 4;
 
 /// Rules somebody holds, and through which binding.
 #[derive(Debug, Clone)]
@@ -35,10 +41,13 @@ impl Index {
     /// Reads all roles and bindings.
     pub(super) fn build(view: &dyn View) -> Self {
         let mut roles: HashMap<String, Arc<Vec<Rule>>> = HashMap::new();
-        for kind in [CLUSTER_ROLE, ROLE] {
-            for role in view.list(kind, None) {
-                roles.insert(role.key().to_owned(), Arc::new(rules_of(role.value())));
-            }
+        let cluster_roles = view.list(CLUSTER_ROLE, None);
+        for role in &cluster_roles {
+            let rules = aggregate(role, &cluster_roles, AGGREGATION_DEPTH_MAX);
+            roles.insert(role.key().to_owned(), Arc::new(rules));
+        }
+        for role in view.list(ROLE, None) {
+            roles.insert(role.key().to_owned(), Arc::new(rules_of(role.value())));
         }
         let mut index = Self::default();
         for binding in view.list(CLUSTER_ROLE_BINDING, None) {
@@ -107,6 +116,26 @@ impl Holders {
             holders.entry(key).or_default().push(grant);
         }
     }
+}
+
+/// The rules of a ClusterRole with those of the roles its aggregation rule selects, so that a role
+/// labelled a moment ago counts at once.
+fn aggregate(role: &Arc<Object>, all: &[Arc<Object>], depth: usize) -> Vec<Rule> {
+    let mut rules = rules_of(role.value());
+    let selectors = role.value()["aggregationRule"]["clusterRoleSelectors"].as_array();
+    let Some(selectors) = selectors.filter(|_| depth > 0) else { return rules };
+    let selectors: Vec<_> =
+        selectors.iter().filter_map(|s| LabelSelector::from_object(s).ok()).collect();
+    for other in all.iter().filter(|other| other.key() != role.key()) {
+        if selectors.iter().any(|s| s.matches(other.labels())) {
+            for rule in aggregate(other, all, depth - 1) {
+                if !rules.contains(&rule) {
+                    rules.push(rule);
+                }
+            }
+        }
+    }
+    rules
 }
 
 /// Kind and name of a binding's role.

@@ -113,7 +113,6 @@ mod current;
 mod dead_letter;
 mod error;
 mod group;
-mod launch;
 mod letter;
 mod metrics;
 mod performer;

@@ -20,6 +20,7 @@ use super::{
     store::{Commit, Registry},
     strategy,
 };
+use crate::auth::Authorizer;
 
 /// Names tried for `generateName` before giving up.
 const GENERATED_NAMES_MAX: usize = 8;
@@ -87,6 +88,7 @@ impl Registry {
             object = base.clone();
             admission::on_create(self, info, kind, &mut object).map_err(|_| first)?;
         }
+        Authorizer::new(self.clone()).check_escalation(&info.user, kind, ns, None, &object)?;
         let name = text(&object["metadata"], "name").to_owned();
         let mut allocation = service::Allocation::default();
         if kind == SERVICE {

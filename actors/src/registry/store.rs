@@ -7,7 +7,7 @@ use kabuki_raft::{Compare, Op, Revision, Store, StoreError, Txn, TxnOutcome};
 use time::OffsetDateTime;
 
 use super::{object::Object, view::View};
-use crate::auth::ServiceAccountKeys;
+use crate::auth::{RbacCache, ServiceAccountKeys};
 
 /// How long a read waits for a revision that is ahead of this member before it answers 504.
 const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
@@ -58,6 +58,7 @@ pub struct Registry {
 struct Inner {
     store: Store,
     cfg: RegistryConfig,
+    rbac: RbacCache,
 }
 
 /// How a commit ended when the store took it.
@@ -71,7 +72,7 @@ pub(super) enum Commit {
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Store, cfg: RegistryConfig) -> Self {
-        Self { inner: Arc::new(Inner { store, cfg }), fence: None }
+        Self { inner: Arc::new(Inner { store, cfg, rbac: RbacCache::default() }), fence: None }
     }
 
     /// The same registry, whose writes are refused unless this member leads in `term`: what control
@@ -89,6 +90,10 @@ impl Registry {
     /// The configuration.
     pub fn config(&self) -> &RegistryConfig {
         &self.inner.cfg
+    }
+
+    pub(crate) fn rbac_cache(&self) -> &RbacCache {
+        &self.inner.rbac
     }
 
     /// The time now.
@@ -174,6 +179,12 @@ impl View for Registry {
 pub(super) fn store_status(error: StoreError) -> Status {
     match error {
         StoreError::Compacted { .. } => Status::continue_expired(""),
+        StoreError::FutureRevision { requested, current } => {
+            Status::too_large_resource_version(requested, current)
+        }
+        StoreError::Overloaded(_) => Status::too_many_requests(error.to_string(), 1),
+        StoreError::UnknownOutcome(_) => Status::timeout(&error.to_string(), 1),
+        StoreError::Invalid(text) => Status::too_large(text),
         other => Status::unavailable(other.to_string()).with_retry_after(1),
     }
 }

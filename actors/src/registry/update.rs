@@ -20,6 +20,7 @@ use super::{
     store::{Commit, Registry},
     strategy,
 };
+use crate::auth::Authorizer;
 
 /// Attempts of a change that does not insist on a resourceVersion.
 const UPDATE_ATTEMPTS_MAX: usize = 12;
@@ -193,6 +194,8 @@ impl Registry {
         }
         strategy::before_update(kind, before, &mut object, sub)?;
         admission::on_update(self, info, kind, before, &mut object, sub)?;
+        let authorizer = Authorizer::new(self.clone());
+        authorizer.check_escalation(&info.user, kind, old.namespace(), Some(before), &object)?;
         let mut allocation = service::Allocation::default();
         if kind == SERVICE && sub == Subresource::Main {
             allocation = service::plan(self, Some(before), &mut object)?;

@@ -9,9 +9,19 @@ use serde_json::{Value, json};
 
 use super::super::{object::text, options::RequestInfo, view::View};
 
-/// Classes every cluster has, with their values.
-pub(crate) const SYSTEM_CLASSES: &[(&str, i64)] =
-    &[("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+/// Classes every cluster has: name, value, description.
+pub(crate) const SYSTEM_CLASSES: &[(&str, i64, &str)] = &[
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+];
 /// Highest value of a class that is not the system's.
 const USER_PRIORITY_MAX: i64 = 1_000_000_000;
 /// Seconds a pod stays on a node that is not ready or not reachable.
@@ -71,7 +81,7 @@ pub(super) fn priority(view: &dyn View, pod: &mut Value) -> Result<(), Status> {
 }
 
 fn find_class(view: &dyn View, name: &str) -> Option<Class> {
-    if let Some((name, value)) = SYSTEM_CLASSES.iter().find(|(n, _)| *n == name) {
+    if let Some((name, value, _)) = SYSTEM_CLASSES.iter().find(|(n, ..)| *n == name) {
         return Some(Class { name: (*name).into(), value: *value, preemption: String::new() });
     }
     view.get(PRIORITY_CLASS, "", name).map(|object| class_of(object.value()))
@@ -97,7 +107,7 @@ fn class_of(value: &Value) -> Class {
 pub(super) fn check_priority_class(info: &RequestInfo, class: &Value) -> Result<(), Status> {
     let name = text(&class["metadata"], "name");
     let value = class["value"].as_i64().unwrap_or(0);
-    let system = SYSTEM_CLASSES.iter().any(|(n, v)| *n == name && *v == value);
+    let system = SYSTEM_CLASSES.iter().any(|(n, v, _)| *n == name && *v == value);
     if value > USER_PRIORITY_MAX && !(system && info.user.name.starts_with("system:kabuki:")) {
         let error = FieldError::forbidden(
             "value",

@@ -8,6 +8,11 @@ use kabuki_api::{
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
+use futures_util::future::try_join_all;
+
+mod policy;
+mod roles;
+
 use super::{
     admission::SYSTEM_CLASSES,
     options::{RequestInfo, Subresource},
@@ -27,23 +32,50 @@ pub struct Endpoint {
 
 impl Registry {
     /// Makes the objects every cluster has; the leader runs it whenever it starts to lead.
-    /// Idempotent.
+    /// Idempotent. What does not depend on each other is written at once, so that it costs a few
+    /// commits and not one per object.
     ///
     /// # Errors
     /// The first failure; running it again goes on.
     pub async fn bootstrap(&self) -> Result<(), Status> {
-        for name in NAMESPACES {
-            self.ensure(NAMESPACE, "", json!({"metadata": {"name": name}})).await?;
-        }
-        for (name, value) in SYSTEM_CLASSES {
+        let namespaces = NAMESPACES
+            .iter()
+            .map(|name| self.ensure(NAMESPACE, "", json!({"metadata": {"name": name}})));
+        try_join_all(namespaces).await?;
+        let classes = SYSTEM_CLASSES.iter().map(|(name, value, description)| {
             let class = json!({"metadata": {"name": name}, "value": value,
-                "description": "Used for system critical pods that must not be moved from their current node."});
-            self.ensure(PRIORITY_CLASS, "", class).await?;
-        }
-        self.bootstrap_services().await?;
+                "description": description});
+            self.ensure(PRIORITY_CLASS, "", class)
+        });
+        let policy =
+            policy::objects().into_iter().map(|(kind, ns, o)| self.ensure_policy(kind, ns, o));
         let authentication = json!({"metadata": {"name": "extension-apiserver-authentication"},
             "data": {"client-ca-file": self.config().client_ca_pem}});
-        self.ensure(CONFIG_MAP, "kube-system", authentication).await
+        futures_util::try_join!(
+            try_join_all(classes),
+            try_join_all(policy),
+            self.bootstrap_services(),
+            self.ensure(CONFIG_MAP, "kube-system", authentication),
+        )?;
+        Ok(())
+    }
+
+    /// Creates a default role or binding, or gives it back what it lost.
+    async fn ensure_policy(
+        &self,
+        kind: &'static Kind,
+        ns: &str,
+        wanted: Value,
+    ) -> Result<(), Status> {
+        let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let Some(live) = self.local(kind, &kind.key(ns, &name)) else {
+            return self.ensure(kind, ns, wanted).await;
+        };
+        if !policy::complete(&mut live.value().clone(), &wanted) {
+            return Ok(());
+        }
+        let change = |value: &mut Value| policy::complete(value, &wanted);
+        self.update_with_retry(kind, ns, &name, Subresource::Main, change).await.map(|_| ())
     }
 
     async fn bootstrap_services(&self) -> Result<(), Status> {
@@ -53,14 +85,15 @@ impl Registry {
             "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
             "spec": {"type": "ClusterIP", "clusterIP": api.to_string(), "sessionAffinity": "None",
                 "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": 6443}]}});
-        self.ensure(SERVICE, "default", kubernetes).await?;
+        let first = self.ensure(SERVICE, "default", kubernetes);
         let dns = json!({
             "metadata": {"name": "kube-dns", "labels": {"k8s-app": "kube-dns",
                 "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}},
             "spec": {"type": "ClusterIP", "clusterIP": self.config().cluster_dns.to_string(),
                 "ports": [{"name": "dns", "protocol": "UDP", "port": 53, "targetPort": 53},
                     {"name": "dns-tcp", "protocol": "TCP", "port": 53, "targetPort": 53}]}});
-        self.ensure(SERVICE, "kube-system", dns).await
+        futures_util::try_join!(first, self.ensure(SERVICE, "kube-system", dns))?;
+        Ok(())
     }
 
     /// Makes Endpoints and EndpointSlice `kubernetes` show these API addresses; called when members
