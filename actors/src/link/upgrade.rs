@@ -12,8 +12,11 @@ pub(super) async fn upgrade<IO>(io: &mut IO, host: &str) -> Result<(), LinkError
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
+    // The second Upgrade line is for the server's HTTP library (actix-http), which hands the bytes
+    // after the head to the handler only if "websocket" is among the protocols offered.
     let request = format!(
-        "GET {LINK_PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: {LINK_UPGRADE}\r\n\r\n"
+        "GET {LINK_PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
+         Upgrade: {LINK_UPGRADE}\r\nUpgrade: websocket\r\n\r\n"
     );
     io.write_all(request.as_bytes()).await?;
     io.flush().await?;

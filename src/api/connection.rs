@@ -1,0 +1,51 @@
+//! What is known of a TLS connection: who its certificate names, and whether it still lives.
+
+use std::any::Any;
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::{HttpRequest, dev::Extensions, rt::net::TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::pki::certificate_identity;
+
+/// The subject of a client certificate that the cluster's authority signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Common name: the user.
+    pub common_name: String,
+    /// Organizations: the groups.
+    pub organizations: Vec<String>,
+}
+
+/// Ends everything that streams on a connection when the connection ends: an HTTP/2 stream of
+/// actix only notices when it writes, and an idle watch may not write for an hour.
+struct Alive {
+    token: CancellationToken,
+    _guard: DropGuard,
+}
+
+/// Called once per connection, after the handshake.
+pub(super) fn on_connect(io: &dyn Any, data: &mut Extensions) {
+    let token = CancellationToken::new();
+    data.insert(Alive { _guard: token.clone().drop_guard(), token });
+    let Some(stream) = io.downcast_ref::<TlsStream<TcpStream>>() else { return };
+    let (_, session) = stream.get_ref();
+    let Some(certificate) = session.peer_certificates().and_then(<[_]>::first) else { return };
+    match certificate_identity(certificate) {
+        Ok((common_name, organizations)) => {
+            data.insert(PeerCertificate { common_name, organizations });
+        }
+        // Verified but without a name: treated as no certificate.
+        Err(error) => tracing::info!(%error, "client certificate without usable subject"),
+    }
+}
+
+/// The certificate the client of a request showed.
+pub fn peer_certificate(request: &HttpRequest) -> Option<&PeerCertificate> {
+    request.conn_data::<PeerCertificate>()
+}
+
+/// Cancelled when the request's connection is gone. Holding it does not keep anything alive.
+pub(super) fn connection_token(request: &HttpRequest) -> CancellationToken {
+    request.conn_data::<Alive>().map(|alive| alive.token.clone()).unwrap_or_default()
+}

@@ -1,0 +1,135 @@
+//! Paths that are no resource: discovery, version, OpenAPI, health, metrics, debug.
+
+use actix_web::HttpResponse;
+use bytes::Bytes;
+use kabuki_api::status::Status;
+use serde_json::{Value, json};
+
+use super::{
+    KUBERNETES_VERSION,
+    accept::{self, Offer},
+    answer,
+    call::Call,
+    debug, discovery,
+    face::Face,
+    health,
+};
+
+/// Media type of an OpenAPI v2 document as protobuf, as it must be answered: `@` in it would make
+/// clients fail.
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// The same as clients ask for it.
+const OPENAPI_V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// Serves a path.
+pub(super) async fn serve(face: &Face, call: &Call, body: &Bytes) -> Result<HttpResponse, Status> {
+    let path = call.path.trim_end_matches('/');
+    if path == "/debug" || path.starts_with("/debug/") {
+        return debug::serve(face, call, body).await;
+    }
+    if !matches!(call.verb, "get" | "head") {
+        return Ok(not_found());
+    }
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match segments.as_slice() {
+        [""] => root(call).await,
+        ["version"] => plain(call, &version()).await,
+        ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(face, call)),
+        ["metrics"] => Ok(face.metrics.answer(face).await),
+        ["openapi", "v2"] => openapi_v2(call).await,
+        ["openapi", "v3"] => plain(call, &json!({"paths": {}})).await,
+        [".well-known", "openid-configuration"] => openid(face, call).await,
+        ["openid", "v1", "jwks"] => jwks(face, call).await,
+        ["api" | "apis", ..] => discovery::serve(face, call, &segments).await,
+        _ => Ok(not_found()),
+    }
+}
+
+/// The answer for paths nobody knows.
+pub(super) fn not_found() -> HttpResponse {
+    answer::text(404, "404 page not found\n")
+}
+
+async fn plain(call: &Call, value: &Value) -> Result<HttpResponse, Status> {
+    let (_, looks) = call.negotiate(Offer::Plain)?;
+    Ok(answer::value(200, value, looks).await)
+}
+
+async fn root(call: &Call) -> Result<HttpResponse, Status> {
+    let mut paths = discovery::paths();
+    for path in [
+        "/debug/actors",
+        "/debug/deadletters",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ] {
+        paths.push(path.to_owned());
+    }
+    plain(call, &json!({"paths": paths})).await
+}
+
+fn version() -> Value {
+    let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');
+    let platform = format!("linux/{}", go_arch(std::env::consts::ARCH));
+    json!({
+        "major": numbers.next(), "minor": numbers.next(),
+        "gitVersion": format!("{KUBERNETES_VERSION}+kabuki.{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "", "compiler": "rustc", "platform": platform,
+    })
+}
+
+fn go_arch(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// A document without content: clients then let the server validate. 0 bytes are a valid protobuf
+/// document, which kubectl up to 1.28 insists on.
+async fn openapi_v2(call: &Call) -> Result<HttpResponse, Status> {
+    if [OPENAPI_V2_ASKED, OPENAPI_V2_PROTOBUF].iter().any(|m| accept::mentions(&call.accept, m)) {
+        return Ok(HttpResponse::Ok().content_type(OPENAPI_V2_PROTOBUF).body(Bytes::new()));
+    }
+    let info = json!({"title": "Kubernetes", "version": KUBERNETES_VERSION});
+    plain(call, &json!({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}})).await
+}
+
+async fn openid(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
+    let issuer = &face.registry.config().issuer;
+    let document = json!({
+        "issuer": issuer,
+        "jwks_uri": format!("https://{}/openid/v1/jwks", face.advertise),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    });
+    plain(call, &document).await
+}
+
+async fn jwks(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
+    let Some(keys) = &face.registry.config().keys else { return Ok(not_found()) };
+    let (_, looks) = call.negotiate(Offer::Plain)?;
+    let mut response = answer::value(200, &keys.jwks(), looks).await;
+    super::header(&mut response, "content-type", "application/jwk-set+json");
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_is_what_clients_parse() {
+        let version = version();
+        assert_eq!((version["major"].as_str(), version["minor"].as_str()), (Some("1"), Some("36")));
+        assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36.0+kabuki."));
+    }
+}

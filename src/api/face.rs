@@ -1,0 +1,146 @@
+//! What all requests share, and what the HTTP face is started with.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use actix_web::web::ServiceConfig;
+use kabuki_actors::{
+    auth::{Authenticator, Authorizer},
+    kernel::Kernel,
+    link::Hub,
+    registry::Registry,
+};
+use kabuki_api::status::Status;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+use super::{logs::LogSource, metrics::Metrics};
+
+/// Reading requests handled at once; watches are not counted. More are answered 429.
+pub const MAX_READING: usize = 2_048;
+/// Changing requests handled at once. More are answered 429.
+pub const MAX_CHANGING: usize = 2_048;
+/// Watches and log streams open at once.
+pub const MAX_LONG_RUNNING: usize = 100_000;
+/// Seconds after which a client that was told 429 may come again.
+const RETRY_AFTER_SECONDS: i32 = 1;
+
+/// Registers further endpoints (joining, the node link) before the API's own.
+pub type Extra = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+/// Answers `/readyz` and `/livez`: name of a check and what is wrong, if anything.
+pub type Checks = Arc<dyn Fn() -> Vec<(String, Result<(), String>)> + Send + Sync>;
+
+/// What the HTTP face needs.
+pub struct ApiConfig {
+    /// Sockets to serve on.
+    pub listeners: Vec<TcpListener>,
+    /// TLS, with client certificates optional and verified against the cluster's authority.
+    pub tls: rustls::ServerConfig,
+    /// Worker threads.
+    pub workers: usize,
+    /// `host:port` clients reach this member at, told in discovery.
+    pub advertise: String,
+    /// Objects.
+    pub registry: Registry,
+    /// Credentials to users.
+    pub authenticator: Authenticator,
+    /// Users to permissions.
+    pub authorizer: Authorizer,
+    /// The running cast, for `/debug/actors`.
+    pub kernel: Kernel,
+    /// Sessions with the nodes; its endpoint is served when present.
+    pub link: Option<Arc<Hub>>,
+    /// Where `pods/log` reads; usually the link as well.
+    pub logs: Option<Arc<dyn LogSource>>,
+    /// Further readiness checks.
+    pub checks: Checks,
+    /// Further endpoints.
+    pub extra: Extra,
+}
+
+/// The shared state of all workers.
+pub struct Face {
+    pub(super) registry: Registry,
+    pub(super) authenticator: Authenticator,
+    pub(super) authorizer: Authorizer,
+    pub(super) kernel: Kernel,
+    pub(super) link: Option<Arc<Hub>>,
+    pub(super) logs: Option<Arc<dyn LogSource>>,
+    pub(super) checks: Checks,
+    pub(super) advertise: String,
+    pub(super) metrics: Metrics,
+    /// Cancelled when the server begins to stop: streams end, so that clients move on.
+    pub(super) stopping: CancellationToken,
+    reading: Arc<AtomicUsize>,
+    changing: Arc<AtomicUsize>,
+    long_running: Arc<AtomicUsize>,
+}
+
+/// Which limit a request counts against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Load {
+    Reading,
+    Changing,
+    LongRunning,
+}
+
+/// One request's place under its limit; given back when dropped.
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Face {
+    pub(super) fn new(config: &ApiConfig) -> Self {
+        Self {
+            registry: config.registry.clone(),
+            authenticator: config.authenticator.clone(),
+            authorizer: config.authorizer.clone(),
+            kernel: config.kernel.clone(),
+            link: config.link.clone(),
+            logs: config.logs.clone(),
+            checks: Arc::clone(&config.checks),
+            advertise: config.advertise.clone(),
+            metrics: Metrics::default(),
+            stopping: CancellationToken::new(),
+            reading: Arc::default(),
+            changing: Arc::default(),
+            long_running: Arc::default(),
+        }
+    }
+
+    pub(super) fn now(&self) -> OffsetDateTime {
+        self.registry.now()
+    }
+
+    /// Takes a place, or says that there is none.
+    pub(super) fn enter(&self, load: Load) -> Result<Place, Status> {
+        let (count, limit) = match load {
+            Load::Reading => (&self.reading, MAX_READING),
+            Load::Changing => (&self.changing, MAX_CHANGING),
+            Load::LongRunning => (&self.long_running, MAX_LONG_RUNNING),
+        };
+        let place = Place(Arc::clone(count));
+        if count.fetch_add(1, Ordering::Relaxed) >= limit {
+            drop(place);
+            return Err(Status::too_many_requests(
+                "Too many requests, please try again later.",
+                RETRY_AFTER_SECONDS,
+            ));
+        }
+        Ok(place)
+    }
+
+    /// Requests under way: reading, changing, long-running.
+    pub(super) fn in_flight(&self) -> [usize; 3] {
+        [&self.reading, &self.changing, &self.long_running].map(|n| n.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,189 @@
+//! The way of a request: authenticate, limit, authorize, dispatch, answer, count.
+
+use std::time::Instant;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{HeaderName, HeaderValue},
+    web::{Data, Payload},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use kabuki_api::{decode::MAX_BODY_BYTES, kind::Kind, status::Status};
+
+use super::{
+    answer,
+    authn::authenticate,
+    call::Call,
+    documents,
+    face::{Face, Load, Place},
+    read, reviews, subresource, watch, write,
+};
+
+/// Longest text of one `Warning` header, and of all together (apiserver `pkg/warning`).
+const MAX_WARNING_CHARS: usize = 256;
+const MAX_WARNINGS_CHARS: usize = 4_096;
+
+/// Serves one request of the API.
+pub(super) async fn entry(
+    request: HttpRequest,
+    payload: Payload,
+    face: Data<Face>,
+) -> HttpResponse {
+    let started = Instant::now();
+    let mut call = Call::of(&request);
+    let outcome = serve(&face, &request, &mut call, payload).await;
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(status) => answer::failure(&status, call.error_looks()),
+    };
+    decorate(&request, &mut response);
+    face.metrics.request(&call, response.status().as_u16(), started.elapsed());
+    response
+}
+
+async fn serve(
+    face: &Data<Face>,
+    request: &HttpRequest,
+    call: &mut Call,
+    payload: Payload,
+) -> Result<HttpResponse, Status> {
+    call.user = authenticate(face, request).await?;
+    let load = match (call.is_long_running(), call.is_change()) {
+        (true, _) => Load::LongRunning,
+        (false, true) => Load::Changing,
+        (false, false) => Load::Reading,
+    };
+    let place = face.enter(load)?;
+    face.authorizer.authorize(&call.user, &call.attributes())?;
+    if call.resource.is_some() && call.verb.is_empty() {
+        return Err(Status::method_not_allowed_here());
+    }
+    if load == Load::LongRunning {
+        return dispatch(face, call, payload, Some(place)).await;
+    }
+    let work = dispatch(face, call, payload, None);
+    match tokio::time::timeout(call.timeout(), work).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let text = "request did not complete within the allotted timeout";
+            Err(Status::timeout(text, 1))
+        }
+    }
+}
+
+async fn dispatch(
+    face: &Data<Face>,
+    call: &Call,
+    payload: Payload,
+    place: Option<Place>,
+) -> Result<HttpResponse, Status> {
+    let Some(resource) = &call.resource else {
+        let body = body(payload).await?;
+        return documents::serve(face, call, &body).await;
+    };
+    let kind = call.kind()?;
+    if !resource.subresource.is_empty() {
+        return subresource::serve(face, call, kind, payload, place).await;
+    }
+    check_verb(call, kind)?;
+    match call.verb {
+        "get" => read::get(face, call, kind).await,
+        "list" => read::list(face, call, kind).await,
+        "watch" => watch::serve(face, call, kind, place).await,
+        "create" if !kind.is_stored() => {
+            let body = body(payload).await?;
+            reviews::serve(face, call, kind, body).await
+        }
+        "create" => write::create(face, call, kind, body(payload).await?).await,
+        "update" => write::update(face, call, kind, body(payload).await?).await,
+        "patch" => write::patch(face, call, kind, body(payload).await?).await,
+        "delete" => write::delete(face, call, kind, body(payload).await?).await,
+        _ => write::delete_collection(face, call, kind, body(payload).await?).await,
+    }
+}
+
+fn check_verb(call: &Call, kind: &'static Kind) -> Result<(), Status> {
+    if !kind.has_verb(call.verb) {
+        return Err(Status::method_not_allowed(kind, call.verb));
+    }
+    let Some(resource) = &call.resource else { return Ok(()) };
+    let named = !resource.name.is_empty();
+    let without_namespace = kind.namespaced && resource.namespace.is_empty();
+    let fits = match call.verb {
+        "create" => !named && !without_namespace,
+        "get" | "update" | "patch" | "delete" => named,
+        "deletecollection" => !without_namespace,
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(Status::method_not_allowed_here()) }
+}
+
+/// Reads a body of at most [`MAX_BODY_BYTES`].
+pub(super) async fn body(mut payload: Payload) -> Result<Bytes, Status> {
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk =
+            chunk.map_err(|e| Status::bad_request(format!("cannot read the request body: {e}")))?;
+        if all.len() + first.as_ref().map_or(0, Bytes::len) + chunk.len() > MAX_BODY_BYTES {
+            return Err(Status::too_large(format!("limit is {MAX_BODY_BYTES}")));
+        }
+        match first.take() {
+            // Most bodies are one chunk, which need not be copied.
+            None if all.is_empty() => first = Some(chunk),
+            Some(held) => {
+                all.extend_from_slice(&held);
+                all.extend_from_slice(&chunk);
+            }
+            None => all.extend_from_slice(&chunk),
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+fn decorate(request: &HttpRequest, response: &mut HttpResponse) {
+    let given = request.headers().get("audit-id").filter(|id| id.len() <= 64).cloned();
+    let id = given.or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok());
+    if let Some(id) = id {
+        response.headers_mut().insert(HeaderName::from_static("audit-id"), id);
+    }
+    if !response.headers().contains_key("cache-control") {
+        super::header(response, "cache-control", "no-cache, private");
+    }
+}
+
+/// Adds `Warning` headers.
+pub(super) fn warn(response: &mut HttpResponse, warnings: &[String]) {
+    let mut total = 0;
+    for text in warnings {
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let text: String = text.chars().take(MAX_WARNING_CHARS).collect();
+        total += text.chars().count();
+        if total > MAX_WARNINGS_CHARS {
+            return;
+        }
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            response.headers_mut().append(HeaderName::from_static("warning"), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_bounded_and_quoted() {
+        let mut response = HttpResponse::Ok().finish();
+        let many: Vec<String> = (0..20).map(|_| "é\"".repeat(200)).collect();
+        warn(&mut response, &many);
+        let all: Vec<_> = response.headers().get_all("warning").collect();
+        assert_eq!(all.len(), MAX_WARNINGS_CHARS / MAX_WARNING_CHARS);
+        let mut response = HttpResponse::Ok().finish();
+        warn(&mut response, &["unknown field \"spec.x\"".to_owned()]);
+        let value = response.headers().get("warning").unwrap();
+        assert_eq!(value.to_str().unwrap(), r#"299 - "unknown field \"spec.x\"""#);
+    }
+}

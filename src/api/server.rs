@@ -1,0 +1,112 @@
+//! Starting and stopping the HTTP server.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use actix_web::{
+    App, HttpServer,
+    dev::{Server, ServerHandle},
+    web::{self, Data},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connection::on_connect,
+    face::{ApiConfig, Face},
+    link, pipeline,
+};
+
+/// Idle time after which a connection is pinged (HTTP/2) or closed (HTTP/1.1).
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take to send a request head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long requests under way may take when the server stops, seconds.
+const SHUTDOWN_SECONDS: u64 = 5;
+/// Connections per worker.
+const MAX_CONNECTIONS: usize = 25_000;
+/// TLS handshakes under way per worker.
+const MAX_HANDSHAKES: usize = 256;
+/// Bytes a client may send ahead on one HTTP/2 stream; larger than most bodies.
+const H2_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// A running server.
+pub struct ApiServer {
+    handle: ServerHandle,
+    stopping: CancellationToken,
+    addresses: Vec<SocketAddr>,
+    task: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl ApiServer {
+    /// The addresses served.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Ends streams, lets other requests finish, and closes the sockets.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        self.handle.stop(true).await;
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the HTTP server ended badly");
+        }
+    }
+
+    /// Waits until the server ends by itself, which is a failure.
+    ///
+    /// # Errors
+    /// What made it end.
+    pub async fn ended(&mut self) -> io::Result<()> {
+        (&mut self.task).await.map_err(io::Error::other)?
+    }
+}
+
+/// Starts serving. Returns once the sockets are served.
+///
+/// # Errors
+/// When a socket or the worker threads cannot be used.
+pub fn start(config: ApiConfig) -> io::Result<ApiServer> {
+    let face = Data::new(Face::new(&config));
+    let stopping = face.stopping.clone();
+    let server = build(config, face)?;
+    let addresses = server.1;
+    let server = server.0;
+    let handle = server.handle();
+    let task = tokio::spawn(server);
+    Ok(ApiServer { handle, stopping, addresses, task })
+}
+
+fn build(config: ApiConfig, face: Data<Face>) -> io::Result<(Server, Vec<SocketAddr>)> {
+    let ApiConfig { listeners, tls, workers, extra, .. } = config;
+    let factory = move || {
+        let extra = extra.clone();
+        App::new()
+            .app_data(face.clone())
+            .configure(|services| {
+                link::configure(services, &face);
+                extra(services);
+            })
+            .default_service(web::to(pipeline::entry))
+    };
+    let mut server = HttpServer::new(factory)
+        .workers(workers.max(1))
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
+        .max_connections(MAX_CONNECTIONS)
+        .max_connection_rate(MAX_HANDSHAKES)
+        .h1_allow_half_closed(false)
+        .h2_initial_window_size(H2_WINDOW_BYTES)
+        .h2_initial_connection_window_size(4 * H2_WINDOW_BYTES)
+        .tcp_nodelay(true)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .on_connect(on_connect);
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        server = server.listen_rustls_0_23(listener, tls.clone())?;
+    }
+    let addresses = server.addrs();
+    Ok((server.run(), addresses))
+}
