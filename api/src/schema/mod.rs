@@ -13,7 +13,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 pub use normalise::prune;
 use serde_json::Value;
-pub(crate) use timestamp::{micro_time, seconds_time};
+pub(crate) use timestamp::{from_parts, micro_time, seconds_time};
 pub use types::check_types;
 pub use unknown::unknown_fields;
 
