@@ -49,6 +49,11 @@ impl Record {
         let shared = self.ext.get_or_init(|| made.clone());
         shared.clone().downcast::<T>().unwrap_or(made)
     }
+
+    /// The decoded form, if somebody made one already.
+    pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.ext.get()?.clone().downcast().ok()
+    }
 }
 
 impl fmt::Debug for Record {

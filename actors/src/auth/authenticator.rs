@@ -7,8 +7,9 @@ use kabuki_api::{
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    bootstrap_token::{BootstrapError, TokenStore},
+    bootstrap_token::BootstrapError,
     keys::{BoundRef, Claims},
+    token_store::TokenStore,
     user::UserInfo,
 };
 use crate::registry::{Object, Registry, View};

@@ -3,26 +3,20 @@
 //! the role and the number of uses left beside upstream's fields.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use kabuki_api::{kind::SECRET, status::Status};
+use kabuki_api::status::Status;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::user::{AUTHENTICATED, UserInfo};
-use crate::registry::{
-    DeleteOptions, ListOptions, Object, Registry, RequestInfo, Subresource, View, stamp,
-};
+use crate::registry::{Object, stamp};
 
-const NAMESPACE: &str = "kube-system";
-const PREFIX: &str = "bootstrap-token-";
-const SECRET_TYPE: &str = "bootstrap.kubernetes.io/token";
-const ID_LEN: usize = 6;
-const SECRET_LEN: usize = 16;
+pub(super) const NAMESPACE: &str = "kube-system";
+pub(super) const PREFIX: &str = "bootstrap-token-";
+pub(super) const SECRET_TYPE: &str = "bootstrap.kubernetes.io/token";
+pub(super) const ID_LEN: usize = 6;
+pub(super) const SECRET_LEN: usize = 16;
 const ALPHABET: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-/// Ids tried when a random one is taken.
-const ID_ATTEMPTS_MAX: usize = 4;
-/// Attempts to count one use down while others do the same.
-pub const USE_ATTEMPTS_MAX: usize = 12;
 
 /// What a joining machine becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +164,8 @@ impl BootstrapToken {
         UserInfo { name: format!("system:bootstrap:{}", self.id), groups, ..UserInfo::default() }
     }
 
-    fn of(object: &Object) -> Option<Self> {
+    /// Reads a token's Secret.
+    pub(super) fn of(object: &Object) -> Option<Self> {
         let value = object.value();
         if value["type"] != SECRET_TYPE {
             return None;
@@ -193,7 +188,8 @@ impl BootstrapToken {
         })
     }
 
-    fn check(&self, secret: &str, now: OffsetDateTime) -> Result<(), BootstrapError> {
+    /// Checks a secret against this token.
+    pub(super) fn check(&self, secret: &str, now: OffsetDateTime) -> Result<(), BootstrapError> {
         let id = self.id.clone();
         // The secret first: who does not know it learns nothing about the token.
         if !same(secret.as_bytes(), self.secret.as_bytes()) {
@@ -220,140 +216,8 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && std::hint::black_box(differences) == 0
 }
 
-/// The tokens of a cluster.
-#[derive(Clone)]
-pub struct TokenStore {
-    registry: Registry,
-}
-
-impl TokenStore {
-    /// Length of a bearer credential, `id.secret`.
-    pub const BEARER_BYTES: usize = ID_LEN + 1 + SECRET_LEN;
-
-    /// The tokens in `registry`.
-    pub fn new(registry: Registry) -> Self {
-        Self { registry }
-    }
-
-    /// Makes a token.
-    ///
-    /// # Errors
-    /// As [`Registry::create`].
-    pub async fn create(&self, new: &NewToken) -> Result<BootstrapToken, Status> {
-        let info = RequestInfo::internal("token");
-        let mut last = None;
-        for _ in 0..ID_ATTEMPTS_MAX {
-            let id = random(ID_LEN);
-            let secret = secret_of(new, &id, &random(SECRET_LEN), self.registry.now());
-            match self.registry.create(&info, SECRET, NAMESPACE, secret).await {
-                Ok(written) => {
-                    return BootstrapToken::of(&written.object)
-                        .ok_or_else(|| Status::internal("the new token cannot be read back"));
-                }
-                Err(status) if status.is_already_exists() => last = Some(status),
-                Err(status) => return Err(status),
-            }
-        }
-        Err(last.unwrap_or_else(|| Status::internal("no free token id")))
-    }
-
-    /// All tokens, by id.
-    ///
-    /// # Errors
-    /// 503 without a quorum.
-    pub async fn list(&self) -> Result<Vec<BootstrapToken>, Status> {
-        let options = ListOptions {
-            field_selector: format!("type={SECRET_TYPE}"),
-            ..ListOptions::in_namespace(NAMESPACE)
-        };
-        let secrets = self.registry.list_consistent(SECRET, &options).await?;
-        Ok(secrets.items.iter().filter_map(|o| BootstrapToken::of(o)).collect())
-    }
-
-    /// Deletes a token by id or `id.secret`.
-    ///
-    /// # Errors
-    /// 404, 503.
-    pub async fn delete(&self, id: &str) -> Result<(), Status> {
-        let id = id.split('.').next().unwrap_or_default();
-        let info = RequestInfo::internal("token");
-        let options = DeleteOptions::background();
-        self.registry
-            .delete(&info, SECRET, NAMESPACE, &format!("{PREFIX}{id}"), &options)
-            .await
-            .map(|_| ())
-    }
-
-    /// Checks a credential without using it up.
-    ///
-    /// # Errors
-    /// Why it is refused.
-    pub async fn check(&self, bearer: &str) -> Result<BootstrapToken, BootstrapError> {
-        let (id, secret) = parse(bearer)?;
-        let name = format!("{PREFIX}{id}");
-        let find =
-            || self.registry.get(SECRET, NAMESPACE, &name).and_then(|o| BootstrapToken::of(&o));
-        if let Some(token) = find()
-            && token.check(secret, self.registry.now()).is_ok()
-        {
-            return Ok(token);
-        }
-        // Made or given more uses a moment ago on another member?
-        self.registry.barrier().await?;
-        let token = find().ok_or_else(|| BootstrapError::Unknown { id: id.to_owned() })?;
-        token.check(secret, self.registry.now())?;
-        Ok(token)
-    }
-
-    /// Checks a credential for a role and takes one use of it.
-    ///
-    /// # Errors
-    /// Why it is refused; nothing is taken then.
-    pub async fn spend(
-        &self,
-        bearer: &str,
-        role: JoinRole,
-    ) -> Result<BootstrapToken, BootstrapError> {
-        for _ in 0..USE_ATTEMPTS_MAX {
-            let mut token = self.check(bearer).await?;
-            if token.role != Some(role) {
-                let id = token.id.clone();
-                return Err(match token.role {
-                    Some(has) => BootstrapError::WrongRole { id, has, wanted: role },
-                    None => BootstrapError::Unknown { id },
-                });
-            }
-            let Some(left) = token.uses_left else { return Ok(token) };
-            match self.count_down(&token.id, left).await {
-                Ok(()) => {
-                    token.uses_left = Some(left - 1);
-                    return Ok(token);
-                }
-                Err(status) if status.is_conflict() => {}
-                Err(status) => return Err(status.into()),
-            }
-        }
-        Err(BootstrapError::Store("too many machines use this token at once, try again".into()))
-    }
-
-    async fn count_down(&self, id: &str, left: u32) -> Result<(), Status> {
-        let name = format!("{PREFIX}{id}");
-        let object = self.registry.get_consistent(SECRET, NAMESPACE, &name, "").await?;
-        let mut value = object.value().clone();
-        if BootstrapToken::of(&object).and_then(|t| t.uses_left) != Some(left) {
-            return Err(Status::modified(SECRET, &name));
-        }
-        value["data"]["kabuki-uses-left"] = STANDARD.encode((left - 1).to_string()).into();
-        // The value carries the resourceVersion it was read at, so two users never take one use.
-        let info = RequestInfo::internal("token");
-        self.registry
-            .update(&info, SECRET, NAMESPACE, &name, value, Subresource::Main)
-            .await
-            .map(|_| ())
-    }
-}
-
-fn parse(bearer: &str) -> Result<(&str, &str), BootstrapError> {
+/// Takes a credential apart.
+pub(super) fn parse(bearer: &str) -> Result<(&str, &str), BootstrapError> {
     let (id, secret) = bearer.split_once('.').ok_or(BootstrapError::Malformed)?;
     let good = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|b| ALPHABET.contains(&b))
@@ -365,7 +229,8 @@ fn parse(bearer: &str) -> Result<(&str, &str), BootstrapError> {
     }
 }
 
-fn random(length: usize) -> String {
+/// A random part of a token.
+pub(super) fn random(length: usize) -> String {
     let mut rng = rand::rng();
     (0..length)
         .map(|_| {
@@ -375,7 +240,8 @@ fn random(length: usize) -> String {
         .collect()
 }
 
-fn secret_of(new: &NewToken, id: &str, secret: &str, now: OffsetDateTime) -> Value {
+/// The Secret of a new token.
+pub(super) fn secret_of(new: &NewToken, id: &str, secret: &str, now: OffsetDateTime) -> Value {
     let mut data = json!({
         "token-id": id,
         "token-secret": secret,
@@ -402,6 +268,7 @@ fn secret_of(new: &NewToken, id: &str, secret: &str, now: OffsetDateTime) -> Val
 
 #[cfg(test)]
 mod tests {
+    use kabuki_api::kind::SECRET;
     use time::macros::datetime;
 
     use super::*;

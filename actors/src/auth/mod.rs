@@ -14,16 +14,16 @@ mod node_rules;
 mod rbac;
 mod review;
 mod rules;
+mod token_store;
 mod user;
 
 pub use attributes::Attributes;
 pub use authenticator::{AuthError, Authenticator};
 pub use authorizer::Authorizer;
 pub(crate) use authorizer::RbacCache;
-pub use bootstrap_token::{
-    BootstrapError, BootstrapToken, JoinRole, NewToken, TokenStore, USE_ATTEMPTS_MAX,
-};
+pub use bootstrap_token::{BootstrapError, BootstrapToken, JoinRole, NewToken};
 pub use keys::{BoundRef, Claims, KeyError, KubernetesClaims, ServiceAccountKeys, SubjectRef};
 pub use review::Reviews;
 pub use rules::Rule;
+pub use token_store::TokenStore;
 pub use user::UserInfo;

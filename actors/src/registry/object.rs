@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use kabuki_api::{
-    kind::{self, Kind},
+    kind::{self, CONFIG_MAP, EVENT, Kind, LEASE, SECRET},
     selector::{FieldSelector, LabelSelector},
     status::Status,
 };
@@ -16,6 +16,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::canonical::{self, PREFIX};
+
+/// Kinds of which there are many and whose content nobody here reads: they are not kept decoded.
+static BULK_KINDS: &[&Kind] = &[CONFIG_MAP, SECRET, EVENT, LEASE];
 
 /// An object at one revision. Cheap to make: nothing is decoded before it is asked for, and what is
 /// decoded is attached to the [`Record`], so that all readers of that revision share it.
@@ -197,12 +200,16 @@ impl Object {
         out.extend_from_slice(value.to_string().as_bytes());
     }
 
-    /// Whether the labels match. Does not attach a decoded form to the record.
+    /// Whether the labels match. Leaves a decoded form behind only for kinds that controllers read
+    /// decoded anyway; a selector over 50,000 ConfigMaps must not keep 50,000 values.
     pub fn matches_labels(&self, selector: &LabelSelector) -> bool {
-        selector.matches(&self.peek_metadata("labels"))
+        match self.decoded() {
+            Some(value) => selector.matches(&value["metadata"]["labels"]),
+            None => selector.matches(&self.peek_metadata("labels")),
+        }
     }
 
-    /// Whether the fields match. Does not attach a decoded form to the record.
+    /// Whether the fields match; leaves a decoded form behind as [`Object::matches_labels`] does.
     pub fn matches_fields(&self, selector: &FieldSelector) -> bool {
         match self.decoded() {
             Some(value) => selector.matches(self.kind, value),
@@ -224,8 +231,16 @@ impl Object {
         canonical::metadata(&self.record.value)
     }
 
+    /// The decoded form where it exists, or where making it costs nothing that is not spent anyway.
     fn decoded(&self) -> Option<&Value> {
-        self.body.get().and_then(|body| body.value.get())
+        if !BULK_KINDS.contains(&self.kind.storage_kind()) {
+            return Some(self.value());
+        }
+        if let Some(body) = self.body.get() {
+            return body.value.get();
+        }
+        let attached = self.record.attached::<Body>()?;
+        self.body.get_or_init(|| attached).value.get()
     }
 
     fn body(&self) -> &Body {

@@ -3,8 +3,9 @@
 use kabuki_api::kind::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, Kind, ROLE, ROLE_BINDING};
 use serde_json::{Value, json};
 
-use super::roles::{
-    AGGREGATED, BINDINGS, NAMESPACE_BINDINGS, NAMESPACE_ROLES, ROLES, RoleRow, RuleRow,
+use super::{
+    namespace_roles::{NAMESPACE_BINDINGS, NAMESPACE_ROLES},
+    roles::{AGGREGATED, BINDINGS, ROLES, RoleRow, RuleRow},
 };
 use crate::auth::Rule;
 
