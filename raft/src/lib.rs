@@ -3,12 +3,27 @@
 //! It knows bytes, keys and revisions and nothing of Kubernetes. No type of openraft or RocksDB
 //! is public: what a caller sees is [`Store`], and values that are immutable and shared.
 
+mod barrier;
+mod codec;
 mod config;
+mod consensus;
+
+mod duty;
 mod error;
+mod home;
+mod log;
+mod net;
+mod parts;
+mod proposer;
 mod record;
+mod runtime;
+mod state;
 mod status;
 mod store;
+#[cfg(test)]
+mod suite;
 mod txn;
+mod types;
 mod watch;
 
 pub use config::{Limits, PeerCheck, PeerTls, StoreConfig, Timers};

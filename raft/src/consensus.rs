@@ -1,0 +1,227 @@
+//! The small face of consensus: all that the rest of this crate asks of openraft.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use openraft::{
+    ChangeMembers, Instant as _, Raft, ReadPolicy, ServerState, SnapshotPolicy,
+    async_runtime::watch::WatchReceiver as _,
+    errors::{ClientWriteError, LinearizableReadError, RaftError},
+    impls::ProgressResponder,
+};
+
+use crate::{
+    MemberId, StoreConfig, StoreError,
+    log::LogStore,
+    net::NetworkFactory,
+    state::StateMachine,
+    types::{Applied, PeerNode, Proposal, TypeConfig},
+};
+
+/// Log entries in one message to a follower at most; bytes are bounded by the log's reader.
+const MESSAGE_ENTRIES: u64 = 256;
+/// How long sending and installing a snapshot may take.
+const SNAPSHOT_TIMEOUT_MS: u64 = 600_000;
+/// Bound of openraft's own queues.
+const CORE_QUEUE: u64 = 16_384;
+
+/// openraft, configured.
+pub(crate) type RaftHandle = Raft<TypeConfig, StateMachine>;
+
+/// Why a proposal was not answered with what became of it.
+#[derive(Debug, Clone)]
+pub(crate) enum ProposeError {
+    /// It was refused before anything was written; it may be tried elsewhere.
+    NotLeader,
+    /// It may or may not take effect.
+    Unknown(String),
+    /// This member has failed and wrote nothing.
+    Failed(String),
+}
+
+/// Consensus on this member.
+#[derive(Clone)]
+pub(crate) struct Consensus {
+    pub(crate) raft: RaftHandle,
+    member_id: MemberId,
+}
+
+fn raft_config(cfg: &StoreConfig) -> Result<openraft::Config, StoreError> {
+    let millis = |d: Duration| d.as_millis() as u64;
+    let config = openraft::Config {
+        cluster_name: cfg.cluster_id.clone(),
+        heartbeat_interval: millis(cfg.timers.heartbeat),
+        election_timeout_min: millis(cfg.timers.election_min),
+        election_timeout_max: millis(cfg.timers.election_max),
+        install_snapshot_timeout: SNAPSHOT_TIMEOUT_MS,
+        max_payload_entries: MESSAGE_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(cfg.limits.snapshot_entries),
+        max_in_snapshot_log_to_keep: cfg.limits.kept_entries,
+        replication_lag_threshold: cfg.limits.snapshot_entries.saturating_mul(2),
+        api_channel_size: Some(CORE_QUEUE),
+        notification_channel_size: Some(CORE_QUEUE),
+        api_batch_linger_ms: 0,
+        broadcast_submitted_on_append: Some(true),
+        enable_pre_vote: Some(true),
+        // A restarted leader must win an election: only so it learns what was committed.
+        enable_leader_restore: Some(false),
+        ..openraft::Config::default()
+    };
+    config.validate().map_err(|e| StoreError::Invalid(format!("timers: {e}")))
+}
+
+impl Consensus {
+    pub(crate) async fn start(
+        cfg: &StoreConfig,
+        log: LogStore,
+        machine: StateMachine,
+        network: NetworkFactory,
+    ) -> Result<Self, StoreError> {
+        let config = Arc::new(raft_config(cfg)?);
+        let raft = Raft::new(cfg.member_id, config, network, log, machine).await.map_err(|e| {
+            StoreError::Open(format!(
+                "the log and the state in {} do not fit together ({e}); if the rest of the \
+                 cluster is well, remove this member, empty its data directory and join it again \
+                 under a new id",
+                cfg.data_dir.display()
+            ))
+        })?;
+        Ok(Self { raft, member_id: cfg.member_id })
+    }
+
+    /// Make this member the first of a new cluster; no harm when it was before. Tells whether it
+    /// is the only voter.
+    pub(crate) async fn initialize(&self, node: PeerNode) -> Result<bool, StoreError> {
+        let error = match self.raft.initialize(BTreeMap::from([(self.member_id, node)])).await {
+            Ok(()) => return Ok(true),
+            Err(RaftError::APIError(error)) => error,
+            Err(RaftError::Fatal(e)) => return Err(StoreError::Storage(e.to_string())),
+        };
+        let voters = self.voters().await;
+        if !voters.contains(&self.member_id) {
+            return Err(StoreError::Membership(error.to_string()));
+        }
+        Ok(voters.len() == 1)
+    }
+
+    /// The voters by the newest membership on this member's disk; metrics lag behind it.
+    async fn voters(&self) -> BTreeSet<MemberId> {
+        let read = self.raft.with_raft_state(|state| {
+            state.membership_state.effective().voter_ids().collect::<BTreeSet<_>>()
+        });
+        read.await.unwrap_or_default()
+    }
+
+    /// Stand for election at once if no other voter has to be waited for.
+    pub(crate) async fn elect_if_alone(&self) {
+        if self.voters().await == BTreeSet::from([self.member_id])
+            && let Err(error) = self.raft.trigger().elect(false).await
+        {
+            tracing::error!(%error, "cannot start an election");
+        }
+    }
+
+    /// Whether this member is the only voter, so that no election has to be waited for.
+    pub(crate) fn is_alone(&self) -> bool {
+        let voters: Vec<_> = self.raft.voter_ids().collect();
+        voters == [self.member_id]
+    }
+
+    /// Write a proposal through this member's leadership.
+    pub(crate) async fn propose(
+        &self,
+        proposal: Proposal,
+        timeout: Duration,
+    ) -> Result<(Applied, u64), ProposeError> {
+        let (responder, answer) = ProgressResponder::complete_only();
+        if let Err(fatal) = self.raft.client_write_ff(proposal, Some(responder)).await {
+            return Err(ProposeError::Failed(fatal.to_string()));
+        }
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(Ok(done))) => Ok((done.data, done.log_id.index)),
+            Ok(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => Err(ProposeError::NotLeader),
+            Ok(Ok(Err(error))) => Err(ProposeError::Unknown(error.to_string())),
+            Ok(Err(_)) => Err(ProposeError::Unknown("consensus stopped on this member".into())),
+            Err(_) => Err(ProposeError::Unknown(format!("no quorum within {timeout:?}"))),
+        }
+    }
+
+    /// The log index that must be applied before a read is linearizable. Leader only.
+    pub(crate) async fn read_index(&self) -> Result<u64, ProposeError> {
+        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+            Ok(linearizer) => Ok(linearizer.read_log_id().index()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
+                Err(ProposeError::NotLeader)
+            }
+            Err(RaftError::APIError(error)) => Err(ProposeError::Unknown(error.to_string())),
+            Err(RaftError::Fatal(error)) => Err(ProposeError::Failed(error.to_string())),
+        }
+    }
+
+    /// The leader and its peer address as known here.
+    pub(crate) fn leader(&self) -> Option<(MemberId, String)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let node = metrics.membership_config.get_node(&leader)?;
+        Some((leader, node.peer_addr.clone()))
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.raft.metrics().borrow_watched().current_term
+    }
+
+    /// Whether this member leads in its current term.
+    pub(crate) fn leads(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.state == ServerState::Leader && metrics.current_leader == Some(self.member_id)
+    }
+
+    /// How long ago a quorum last answered this leader; `None` when this member does not lead.
+    pub(crate) fn quorum_age(&self) -> Option<Duration> {
+        let leader = self.raft.as_leader().ok()?;
+        Some(leader.last_quorum_acked()?.elapsed())
+    }
+
+    /// Add a member: first as a learner until it has caught up, then as a voter. Leader only.
+    pub(crate) async fn add_member(&self, id: MemberId, node: PeerNode) -> Result<(), StoreError> {
+        let refused = |e: String| StoreError::Membership(e);
+        self.raft.add_learner(id, node, true).await.map_err(|e| refused(e.to_string()))?;
+        let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
+        self.raft.change_membership(change, false).await.map_err(|e| refused(e.to_string()))?;
+        Ok(())
+    }
+
+    /// Remove a voter or learner. Leader only.
+    pub(crate) async fn remove_member(&self, id: MemberId) -> Result<(), StoreError> {
+        let voters: BTreeSet<_> = self.raft.voter_ids().collect();
+        let change = if voters.contains(&id) {
+            if voters.len() == 1 {
+                return Err(StoreError::Membership("the last voter cannot be removed".into()));
+            }
+            ChangeMembers::RemoveVoters(BTreeSet::from([id]))
+        } else if self.raft.learner_ids().any(|learner| learner == id) {
+            ChangeMembers::RemoveNodes(BTreeSet::from([id]))
+        } else {
+            return Ok(());
+        };
+        self.raft
+            .change_membership(change, false)
+            .await
+            .map_err(|e| StoreError::Membership(e.to_string()))?;
+        Ok(())
+    }
+
+    /// Hand leadership to another voter. Leader only; returns before it has happened.
+    pub(crate) async fn transfer_leader(&self, id: MemberId) -> Result<(), StoreError> {
+        if !self.raft.voter_ids().any(|voter| voter == id) {
+            return Err(StoreError::Membership(format!("member {id} is not a voter")));
+        }
+        let trigger = self.raft.trigger();
+        trigger.transfer_leader(id).await.map_err(|e| StoreError::Storage(e.to_string()))
+    }
+}

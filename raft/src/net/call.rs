@@ -1,0 +1,84 @@
+//! Questions of our own to other members, mostly to the leader.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    client::{Lane, PeerError, Peers},
+    frame::Kind,
+    message::{Forwarded, ReadIndex},
+};
+use crate::{
+    MemberId, StoreError,
+    consensus::ProposeError,
+    types::{Applied, PeerNode, Proposal},
+};
+
+/// A change that the leader must carry out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Admin {
+    Add { id: MemberId, node: PeerNode },
+    Remove { id: MemberId },
+    Transfer { id: MemberId },
+}
+
+/// Have the leader propose for this member.
+pub(crate) async fn forward(
+    peers: &Peers,
+    id: MemberId,
+    addr: &str,
+    proposal: Proposal,
+    timeout: Duration,
+) -> Result<(Applied, u64), ProposeError> {
+    let body = vec![proposal.0];
+    let answer = peers.request((id, addr), Lane::Write, Kind::Forward, body, timeout).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        // Nothing left this member, so trying again is safe.
+        Err(PeerError::NotSent(_)) => return Err(ProposeError::NotLeader),
+        Err(error) => return Err(ProposeError::Unknown(error.to_string())),
+    };
+    match serde_json::from_slice(&answer) {
+        Ok(Forwarded::Done { applied, index }) => Ok((applied, index)),
+        Ok(Forwarded::NotLeader) => Err(ProposeError::NotLeader),
+        Ok(Forwarded::Unknown(text)) => Err(ProposeError::Unknown(text)),
+        Ok(Forwarded::Failed(text)) => Err(ProposeError::Failed(text)),
+        Err(error) => Err(ProposeError::Unknown(error.to_string())),
+    }
+}
+
+/// Ask the leader for a read index.
+pub(crate) async fn ask_read_index(
+    peers: &Peers,
+    id: MemberId,
+    addr: &str,
+    timeout: Duration,
+) -> Result<u64, ProposeError> {
+    let asked = peers.request((id, addr), Lane::Control, Kind::ReadIndex, Vec::new(), timeout);
+    let answer = asked.await.map_err(|e| ProposeError::Unknown(e.to_string()))?;
+    match serde_json::from_slice(&answer) {
+        Ok(ReadIndex::At(index)) => Ok(index),
+        Ok(ReadIndex::NotLeader) => Err(ProposeError::NotLeader),
+        Ok(ReadIndex::Failed(text)) => Err(ProposeError::Unknown(text)),
+        Err(error) => Err(ProposeError::Unknown(error.to_string())),
+    }
+}
+
+/// Have the leader change the membership.
+pub(crate) async fn admin(
+    peers: &Peers,
+    id: MemberId,
+    addr: &str,
+    change: &Admin,
+    timeout: Duration,
+) -> Result<(), StoreError> {
+    let failed = |e: String| StoreError::Membership(e);
+    let body = vec![serde_json::to_vec(change).map_err(|e| failed(e.to_string()))?.into()];
+    let asked = peers.request((id, addr), Lane::Control, Kind::Admin, body, timeout);
+    match asked.await {
+        Ok(_) => Ok(()),
+        Err(PeerError::Refused(text)) => Err(failed(text)),
+        Err(error) => Err(failed(format!("leader {id}: {error}"))),
+    }
+}

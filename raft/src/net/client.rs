@@ -1,0 +1,345 @@
+//! The dialling side: one connection per peer and lane, many requests on it at once.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncWriteExt as _, BufWriter},
+    net::TcpStream,
+    sync::{mpsc, oneshot, watch},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    frame::{
+        Frame, Kind, MAX_FRAME_BYTES, MAX_HELLO_BYTES, PROTOCOL_VERSION, read_frame, write_frame,
+    },
+    message::Hello,
+};
+use crate::{MemberId, PeerTls};
+
+/// How long dialling, TLS and the greeting may take together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// First and longest pause between two tries to connect.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// Frames waiting to be written on one connection; a full queue holds callers back.
+const WRITE_QUEUE: usize = 256;
+/// Requests without an answer on one connection.
+const MAX_WAITING: usize = 1024;
+/// How often silent connections are looked for.
+const SILENCE_CHECK: Duration = Duration::from_millis(500);
+/// Links kept to peers (members times lanes, and room for changes of address).
+const MAX_LINKS: usize = 64;
+
+/// Requests that must not wait for each other travel on connections of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Replication.
+    Log,
+    /// Heartbeats, votes, read indexes, administration.
+    Control,
+    /// Forwarded writes.
+    Write,
+    /// Snapshots.
+    Bulk,
+}
+
+impl Lane {
+    /// How long a peer may leave every request unanswered before the connection is given up. A
+    /// network that comes back after a cut would otherwise wait for TCP's own long pauses.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Control => Duration::from_secs(2),
+            Self::Log => Duration::from_secs(6),
+            Self::Write => Duration::from_secs(15),
+            Self::Bulk => Duration::from_secs(600),
+        }
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum PeerError {
+    /// It was never sent.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// It was sent and the connection broke or time ran out: the other side may have acted.
+    #[error("no answer: {0}")]
+    Lost(String),
+    /// The other side refused it.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// All connections of this member to others. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    me: MemberId,
+    cluster_id: String,
+    tls: Option<PeerTls>,
+    links: Mutex<HashMap<(MemberId, String, Lane), Link>>,
+}
+
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Bytes, PeerError>>>>>;
+
+/// A connection that is kept up as long as the link is kept.
+#[derive(Clone)]
+struct Link {
+    state: watch::Receiver<LinkState>,
+    next_id: Arc<AtomicU64>,
+    _guard: Arc<DropGuard>,
+}
+
+#[derive(Clone)]
+enum LinkState {
+    Down(String),
+    Up { queue: mpsc::Sender<Frame>, waiting: Waiting },
+}
+
+impl Peers {
+    pub(crate) fn new(me: MemberId, cluster_id: String, tls: Option<PeerTls>) -> Self {
+        let inner = Inner { me, cluster_id, tls, links: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Close every connection.
+    pub(crate) fn close(&self) {
+        self.inner.links.lock().clear();
+    }
+
+    /// Ask a peer and wait for its answer.
+    pub(super) async fn request(
+        &self,
+        to: (MemberId, &str),
+        lane: Lane,
+        kind: Kind,
+        body: Vec<Bytes>,
+        timeout: Duration,
+    ) -> Result<Bytes, PeerError> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let answer = self.send(to, lane, kind, body, timeout).await?;
+        match tokio::time::timeout_at(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(PeerError::Lost("the connection broke".into())),
+            Err(_) => Err(PeerError::Lost(format!("nothing within {timeout:?}"))),
+        }
+    }
+
+    /// Send a request; requests on a lane arrive in the order of these calls. Waits at most
+    /// `timeout` for a connection and for room in the queue.
+    pub(super) async fn send(
+        &self,
+        to: (MemberId, &str),
+        lane: Lane,
+        kind: Kind,
+        body: Vec<Bytes>,
+        timeout: Duration,
+    ) -> Result<oneshot::Receiver<Result<Bytes, PeerError>>, PeerError> {
+        let mut link = self.link(to, lane)?;
+        let id = link.next_id.fetch_add(1, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        let handed_over = async {
+            let state = link.state.wait_for(|s| matches!(s, LinkState::Up { .. })).await;
+            let up = state.map(|s| s.clone());
+            let Ok(LinkState::Up { queue, waiting }) = up else {
+                return Err(PeerError::NotSent("the link is closed".into()));
+            };
+            let slot = queue.reserve_owned().await;
+            let slot = slot.map_err(|_| PeerError::NotSent("the connection broke".into()))?;
+            {
+                let mut waiting = waiting.lock();
+                if waiting.len() >= MAX_WAITING {
+                    // Requests whose callers gave up still hold a place until they are answered.
+                    waiting.retain(|_, reply| !reply.is_closed());
+                }
+                if waiting.len() >= MAX_WAITING {
+                    return Err(PeerError::NotSent("too many requests wait for the peer".into()));
+                }
+                waiting.insert(id, reply);
+            }
+            slot.send(Frame { kind, id, body });
+            Ok(())
+        };
+        match tokio::time::timeout(timeout, handed_over).await {
+            Ok(done) => done?,
+            Err(_) => {
+                let why = match &*link.state.borrow() {
+                    LinkState::Down(why) => why.clone(),
+                    LinkState::Up { .. } => "the connection is congested".to_owned(),
+                };
+                return Err(PeerError::NotSent(why));
+            }
+        }
+        Ok(answer)
+    }
+
+    fn link(&self, (id, addr): (MemberId, &str), lane: Lane) -> Result<Link, PeerError> {
+        let Some(tls) = &self.inner.tls else {
+            return Err(PeerError::NotSent("this store was opened without peers".into()));
+        };
+        let mut links = self.inner.links.lock();
+        let key = (id, addr.to_owned(), lane);
+        if let Some(link) = links.get(&key) {
+            return Ok(link.clone());
+        }
+        // A peer has one address; a link to an older one only keeps dialling in vain.
+        links.retain(|(other, known, _), _| *other != id || known == addr);
+        if links.len() >= MAX_LINKS {
+            return Err(PeerError::NotSent("too many links to peers".into()));
+        }
+        let cancel = CancellationToken::new();
+        let (report, state) = watch::channel(LinkState::Down("not connected yet".into()));
+        let dialer = Dialer {
+            addr: addr.to_owned(),
+            hello: Hello {
+                version: PROTOCOL_VERSION,
+                cluster_id: self.inner.cluster_id.clone(),
+                from: self.inner.me,
+                to: id,
+            },
+            tls: tls.clone(),
+            patience: lane.patience(),
+        };
+        let stop = cancel.clone();
+        tokio::spawn(async move {
+            stop.run_until_cancelled(dialer.run(report)).await;
+        });
+        let guard = Arc::new(cancel.drop_guard());
+        let link = Link { state, next_id: Arc::new(AtomicU64::new(1)), _guard: guard };
+        links.insert(key, link.clone());
+        Ok(link)
+    }
+}
+
+struct Dialer {
+    addr: String,
+    hello: Hello,
+    tls: PeerTls,
+    patience: Duration,
+}
+
+type Tls = tokio_rustls::client::TlsStream<TcpStream>;
+
+impl Dialer {
+    async fn run(self, report: watch::Sender<LinkState>) {
+        let mut pause = BACKOFF.0;
+        let mut known_down = false;
+        loop {
+            let why = match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
+                Ok(Ok(stream)) => {
+                    pause = BACKOFF.0;
+                    if std::mem::take(&mut known_down) {
+                        tracing::info!(peer = self.hello.to, addr = %self.addr, "peer is back");
+                    }
+                    carry(stream, &report, self.patience).await.to_string()
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no connection within {CONNECT_TIMEOUT:?}"),
+            };
+            if !std::mem::replace(&mut known_down, true) {
+                tracing::info!(peer = self.hello.to, addr = %self.addr, why, "peer is unreachable");
+            }
+            report.send_replace(LinkState::Down(why));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    async fn connect(&self) -> io::Result<Tls> {
+        let tcp = TcpStream::connect(&self.addr).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from(self.tls.server_name.clone()).map_err(io::Error::other)?;
+        let connector = tokio_rustls::TlsConnector::from(self.tls.client.clone());
+        let mut stream = connector.connect(name, tcp).await?;
+        if let Some(check) = &self.tls.authorize {
+            let certificates = stream.get_ref().1.peer_certificates();
+            let first = certificates.and_then(<[_]>::first);
+            let first = first.ok_or_else(|| io::Error::other("the peer shows no certificate"))?;
+            check(first).map_err(io::Error::other)?;
+        }
+        let body = vec![serde_json::to_vec(&self.hello)?.into()];
+        write_frame(&mut stream, &Frame { kind: Kind::Hello, id: 0, body }).await?;
+        stream.flush().await?;
+        let (kind, _, body) = read_frame(&mut stream, MAX_HELLO_BYTES).await?;
+        match kind {
+            Kind::Answer => Ok(stream),
+            _ => Err(io::Error::other(String::from_utf8_lossy(&body).into_owned())),
+        }
+    }
+}
+
+/// Carry requests and answers until the connection breaks.
+async fn carry(stream: Tls, report: &watch::Sender<LinkState>, patience: Duration) -> io::Error {
+    let (mut reader, writer) = tokio::io::split(stream);
+    let (queue, mut frames) = mpsc::channel::<Frame>(WRITE_QUEUE);
+    let waiting = Waiting::default();
+    report.send_replace(LinkState::Up { queue, waiting: waiting.clone() });
+    let write = async {
+        let mut writer = BufWriter::with_capacity(64 * 1024, writer);
+        while let Some(frame) = frames.recv().await {
+            write_frame(&mut writer, &frame).await?;
+            if frames.is_empty() {
+                writer.flush().await?;
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    let heard = AtomicU64::new(0);
+    let read = async {
+        loop {
+            let (kind, id, body) = read_frame(&mut reader, MAX_FRAME_BYTES).await?;
+            heard.fetch_add(1, Ordering::Relaxed);
+            let answer = match kind {
+                Kind::Answer => Ok(body),
+                Kind::Refused => {
+                    Err(PeerError::Refused(String::from_utf8_lossy(&body).into_owned()))
+                }
+                _ => return Err(io::Error::other("the peer answers with a request")),
+            };
+            // Absent when the caller stopped waiting.
+            if let Some(reply) = waiting.lock().remove(&id) {
+                reply.send(answer).ok();
+            }
+        }
+    };
+    let result: io::Result<()> = tokio::select! {
+        result = write => result,
+        result = read => result,
+        error = silence(&heard, &waiting, patience) => Err(error),
+    };
+    // Down first: a request that was not handed over must not be waited for. Dropping the
+    // replies then tells everybody else that the connection broke.
+    report.send_replace(LinkState::Down("the connection broke".into()));
+    waiting.lock().clear();
+    result.err().unwrap_or_else(|| io::Error::other("closed"))
+}
+
+/// Returns when requests have waited for `patience` and nothing at all was heard.
+async fn silence(heard: &AtomicU64, waiting: &Waiting, patience: Duration) -> io::Error {
+    let mut since = tokio::time::Instant::now();
+    let mut last = 0;
+    loop {
+        tokio::time::sleep(SILENCE_CHECK).await;
+        let now = heard.load(Ordering::Relaxed);
+        if now != last || waiting.lock().is_empty() {
+            last = now;
+            since = tokio::time::Instant::now();
+        } else if since.elapsed() >= patience {
+            return io::Error::other("the peer is silent");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A running member: its parts, put together and taken apart.
+
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Leadership, StoreConfig, StoreError,
+    barrier::{Barrier, Waiting},
+    consensus::Consensus,
+    duty, home,
+    log::LogStore,
+    net::{NetworkFactory, Peers},
+    proposer::{Pending, Proposer},
+    state::{State, StateMachine},
+};
+
+/// Readers that may wait for a barrier at once.
+const BARRIER_QUEUE: usize = 65_536;
+/// How long tasks may take to end at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often, and how many times, it is looked whether the storage is free at shutdown.
+const STORAGE_POLL: Duration = Duration::from_millis(5);
+const STORAGE_POLLS: u32 = 100;
+
+/// The parts of a member.
+pub(crate) struct Core {
+    pub(crate) cfg: StoreConfig,
+    pub(crate) state: Arc<State>,
+    pub(crate) log: LogStore,
+    pub(crate) consensus: Consensus,
+    pub(crate) peers: Peers,
+    pub(crate) proposals: mpsc::Sender<Pending>,
+    pub(crate) barriers: mpsc::Sender<Waiting>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) stop: CancellationToken,
+    tasks: TaskTracker,
+    lock: Mutex<Option<File>>,
+}
+
+impl Core {
+    /// Open the disk and start everything. Must run on the store's own runtime.
+    pub(crate) async fn start(cfg: StoreConfig) -> Result<Self, StoreError> {
+        let disk = cfg.clone();
+        let opened = tokio::task::spawn_blocking(move || open_disk(&disk)).await;
+        let (lock, log, state) = opened.map_err(|e| StoreError::Open(e.to_string()))??;
+        let peers = Peers::new(cfg.member_id, cfg.cluster_id.clone(), cfg.tls.clone());
+        let machine = StateMachine { state: state.clone() };
+        let network = NetworkFactory { peers: peers.clone() };
+        let consensus = Consensus::start(&cfg, log.clone(), machine, network).await?;
+        consensus.elect_if_alone().await;
+        let (proposals, proposal_queue) = mpsc::channel(cfg.limits.queued_txns);
+        let (barriers, barrier_queue) = mpsc::channel(BARRIER_QUEUE);
+        let (report, leadership) = watch::channel(Leadership::default());
+        let core = Self {
+            cfg,
+            state,
+            log,
+            consensus,
+            peers,
+            proposals,
+            barriers,
+            leadership,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            lock: Mutex::new(Some(lock)),
+        };
+        core.start_tasks(proposal_queue, barrier_queue, report);
+        Ok(core)
+    }
+
+    fn start_tasks(
+        &self,
+        proposals: mpsc::Receiver<Pending>,
+        barriers: mpsc::Receiver<Waiting>,
+        report: watch::Sender<Leadership>,
+    ) {
+        let (consensus, state) = (&self.consensus, &self.state);
+        let limits = &self.cfg.limits;
+        let proposer = Proposer {
+            consensus: consensus.clone(),
+            state: state.clone(),
+            peers: self.peers.clone(),
+            limits: limits.clone(),
+        };
+        let barrier = Barrier {
+            consensus: consensus.clone(),
+            state: state.clone(),
+            peers: self.peers.clone(),
+            timeout: limits.read_timeout,
+        };
+        let timers = self.cfg.timers.clone();
+        self.spawn(proposer.run(proposals));
+        self.spawn(barrier.run(barriers));
+        self.spawn(duty::follow_leadership(consensus.clone(), state.clone(), timers, report));
+        self.spawn(duty::compact_forever(
+            state.clone(),
+            limits.clone(),
+            self.leadership.clone(),
+            self.proposals.clone(),
+        ));
+        self.spawn(state.clone().scrub_forever());
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Stop everything; what was acknowledged is on disk already.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.state.close();
+        self.peers.close();
+        if self.consensus.raft.shutdown().await.is_err() {
+            tracing::error!("consensus panicked at shutdown");
+        }
+        self.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("tasks of the store are still running after {SHUTDOWN_TIMEOUT:?}");
+        }
+        self.wait_for_storage().await;
+        self.lock.lock().take();
+    }
+
+    /// openraft's tasks drop the storage a moment after they were told to stop.
+    async fn wait_for_storage(&self) {
+        for _ in 0..STORAGE_POLLS {
+            // This member's own handle is one; a watch that is still held keeps the state.
+            if self.log.handles() <= 1 && Arc::strong_count(&self.state) <= 1 {
+                return;
+            }
+            tokio::time::sleep(STORAGE_POLL).await;
+        }
+    }
+}
+
+fn open_disk(cfg: &StoreConfig) -> Result<(File, LogStore, Arc<State>), StoreError> {
+    let dir = &cfg.data_dir;
+    let lock = home::claim(dir, &cfg.cluster_id, cfg.member_id)?;
+    let log = LogStore::open(&dir.join("log"))?;
+    let state = open_state(dir, cfg)?;
+    Ok((lock, log, state))
+}
+
+fn open_state(dir: &Path, cfg: &StoreConfig) -> Result<Arc<State>, StoreError> {
+    let opened = State::open(dir, &cfg.limits).and_then(|state| {
+        // The state may be ahead of what the log has on disk; the log is then cut off up to the
+        // state, and must never be ahead of what the state has on disk.
+        state.db().sync()?;
+        Ok(state)
+    });
+    opened.map_err(|e| {
+        StoreError::Open(format!(
+            "the state in {} is not usable ({e}); if the rest of the cluster is well, remove this \
+             member, empty its data directory and join it again under a new id",
+            dir.display()
+        ))
+    })
+}

@@ -1,0 +1,43 @@
+//! Where the store's tasks run: the caller's runtime if it has several threads, else its own.
+//!
+//! openraft's core must not share one thread with handlers that may be busy.
+
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+
+use crate::StoreError;
+
+/// Worker threads of an own runtime.
+const WORKERS: usize = 2;
+
+/// A handle, and the runtime behind it when it is ours.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) handle: Handle,
+    owned: Option<Runtime>,
+}
+
+impl Home {
+    pub(crate) fn find() -> Result<Self, StoreError> {
+        if let Ok(handle) = Handle::try_current()
+            && handle.runtime_flavor() == RuntimeFlavor::MultiThread
+        {
+            return Ok(Self { handle, owned: None });
+        }
+        let owned = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("kabuki-raft")
+            .enable_all()
+            .build()
+            .map_err(|e| StoreError::Open(format!("cannot start threads: {e}")))?;
+        Ok(Self { handle: owned.handle().clone(), owned: Some(owned) })
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.owned.take() {
+            // Waiting here would panic inside another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
