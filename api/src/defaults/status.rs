@@ -1,0 +1,65 @@
+//! What a new object's status begins with.
+
+use serde_json::{Value, json};
+
+use crate::{
+    kind::{self, Kind},
+    meta,
+    quantity::Quantity,
+};
+
+/// Replaces the status of a new object by what the create strategy of its kind begins with; a kind
+/// without status subresource is left alone.
+pub fn initial_status(kind: &Kind, object: &mut Value) {
+    if !kind.has_status() {
+        return;
+    }
+    let status = match kind {
+        k if k == kind::POD => pod(object),
+        k if k == kind::NAMESPACE => json!({"phase": "Active"}),
+        k if k == kind::SERVICE => json!({"loadBalancer": {}}),
+        k if k == kind::REPLICA_SET => json!({"replicas": 0}),
+        // A node registers itself with its status.
+        k if k == kind::NODE => return,
+        _ => json!({}),
+    };
+    object["status"] = status;
+}
+
+fn pod(object: &Value) -> Value {
+    let mut status = json!({"phase": "Pending", "qosClass": qos_class(&object["spec"])});
+    if !meta::list(&object["spec"]["schedulingGates"]).is_empty() {
+        status["conditions"] = json!([{"type": "PodScheduled", "status": "False",
+            "reason": "SchedulingGated",
+            "message": "Scheduling is blocked due to non-empty scheduling gates"}]);
+    }
+    status
+}
+
+/// The quality-of-service class of a pod spec: `Guaranteed`, `Burstable` or `BestEffort`.
+pub fn qos_class(spec: &Value) -> &'static str {
+    let amount = |list: &Value, name: &str| {
+        list[name].as_str().and_then(|s| Quantity::parse(s).ok()).filter(|q| !q.is_zero())
+    };
+    let containers = || {
+        let init = meta::list(&spec["initContainers"]);
+        meta::list(&spec["containers"]).iter().chain(init).map(|c| &c["resources"])
+    };
+    let mentions = |resources: &Value| {
+        ["cpu", "memory"].iter().any(|name| {
+            amount(&resources["limits"], name).is_some()
+                || amount(&resources["requests"], name).is_some()
+        })
+    };
+    if !containers().any(mentions) {
+        return "BestEffort";
+    }
+    let guaranteed = containers().all(|resources| {
+        ["cpu", "memory"].iter().all(|name| {
+            let limit = amount(&resources["limits"], name);
+            let request = amount(&resources["requests"], name);
+            limit.is_some() && (request.is_none() || request == limit)
+        })
+    });
+    if guaranteed { "Guaranteed" } else { "Burstable" }
+}
