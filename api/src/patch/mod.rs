@@ -7,3 +7,5 @@ mod strategic;
 pub use json::json_patch;
 pub use merge::merge_patch;
 pub use strategic::strategic_merge;
+#[cfg(test)]
+mod strategic_tests;
