@@ -48,6 +48,17 @@ impl Selection {
         Ok(Self { labels, fields })
     }
 
+    /// The narrowest prefix that holds all matches: one key, when the selector names one object.
+    pub(super) fn prefix(&self, kind: &'static Kind, ns: Option<&str>) -> String {
+        let name = self.fields.as_ref().and_then(|f| f.exact("metadata.name"));
+        let ns = ns.filter(|ns| !ns.is_empty());
+        match (name, ns) {
+            (Some(name), Some(ns)) => kind.key(ns, name),
+            (Some(name), None) if !kind.namespaced => kind.key("", name),
+            _ => kind.prefix(ns),
+        }
+    }
+
     pub(super) fn is_everything(&self) -> bool {
         self.labels.is_none() && self.fields.is_none()
     }
@@ -188,7 +199,7 @@ impl Registry {
         options: &ListOptions,
     ) -> Result<ListResult, Status> {
         let selection = Selection::parse(kind, &options.label_selector, &options.field_selector)?;
-        let prefix = kind.prefix(options.namespace.as_deref());
+        let prefix = selection.prefix(kind, options.namespace.as_deref());
         let mut scan = Scan { registry: self, kind, prefix, at: None, start: None };
         if options.continue_token.is_empty() {
             match At::of(options)? {

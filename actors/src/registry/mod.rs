@@ -26,6 +26,9 @@ mod update;
 mod view;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use bootstrap::Endpoint;
 pub use object::{Object, TypeMeta};
 pub use options::{

@@ -16,6 +16,10 @@ use super::{
     store::Registry,
 };
 
+/// Turns the current Scale into the replicas wanted and the resourceVersion that must be current
+/// (or nothing).
+type Decide<'a> = dyn FnMut(&Value) -> Result<(i64, String), Status> + Send + 'a;
+
 impl Registry {
     /// The Scale of an object.
     ///
@@ -72,15 +76,13 @@ impl Registry {
         .await
     }
 
-    /// `decide` turns the current Scale into (replicas, resourceVersion that must be current or
-    /// empty).
     async fn set_replicas(
         &self,
         info: &RequestInfo,
         kind: &'static Kind,
         ns: &str,
         name: &str,
-        decide: &mut (dyn FnMut(&Value) -> Result<(i64, String), Status> + Send),
+        decide: &mut Decide<'_>,
     ) -> Result<Value, Status> {
         let written = self
             .modify(info, kind, ns, name, Subresource::Main, &mut |value| {

@@ -64,7 +64,10 @@ impl Registry {
         }
         for attempt in 0..UPDATE_ATTEMPTS_MAX {
             let Some(old) = self.current(kind, ns, name).await? else {
-                return self.create_missing(info, kind, ns, name, object, sub).await;
+                let mut written = self.create_missing(info, kind, ns, name, object, sub).await?;
+                // The object was pruned above, so the create saw nothing to warn of.
+                written.warnings = warnings;
+                return Ok(written);
             };
             if !version.is_empty() && version != old.revision().to_string() {
                 if attempt == 0 {

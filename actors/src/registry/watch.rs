@@ -42,7 +42,7 @@ impl Registry {
     ) -> Result<ObjectWatch, Status> {
         let selection = Selection::parse(kind, &options.label_selector, &options.field_selector)?;
         check_initial(options)?;
-        let prefix = kind.prefix(options.namespace.as_deref());
+        let prefix = selection.prefix(kind, options.namespace.as_deref());
         let streaming = options.send_initial_events == Some(true);
         let version = options.resource_version.as_str();
         match version {

@@ -1,6 +1,6 @@
 //! The default Roles and RoleBindings of the system namespaces, as [`super::roles`] has the others.
 
-use super::roles::{EVENTS, READ, RuleRow};
+use super::roles::{EVENTS, READ, RuleRow, SubjectRow};
 
 /// Roles in a namespace: namespace, name, rules.
 pub(super) const NAMESPACE_ROLES: &[(&str, &str, &[RuleRow])] = &[
@@ -48,7 +48,7 @@ pub(super) const NAMESPACE_ROLES: &[(&str, &str, &[RuleRow])] = &[
 ];
 
 /// RoleBindings: namespace, name, role, subjects (a ServiceAccount is one of kube-system).
-pub(super) const NAMESPACE_BINDINGS: &[(&str, &str, &str, &[(&str, &str)])] = &[
+pub(super) const NAMESPACE_BINDINGS: &[(&str, &str, &str, &[SubjectRow])] = &[
     (
         "kube-public",
         "system:controller:bootstrap-signer",

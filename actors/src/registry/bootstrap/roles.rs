@@ -5,6 +5,9 @@
 /// One rule: groups, resources, resource names, verbs.
 pub(super) type RuleRow = (&'static str, &'static str, &'static str, &'static str);
 
+/// Kind and name of a subject.
+pub(super) type SubjectRow = (&'static str, &'static str);
+
 /// One default ClusterRole.
 pub(super) struct RoleRow {
     pub(super) name: &'static str,
@@ -301,7 +304,7 @@ pub(super) const ROLES: &[RoleRow] = &[
 ];
 
 /// ClusterRoleBindings of a role to subjects (`User x` or `Group x`), named like the role.
-pub(super) const BINDINGS: &[(&str, &[(&str, &str)])] = &[
+pub(super) const BINDINGS: &[(&str, &[SubjectRow])] = &[
     ("cluster-admin", &[("Group", "system:masters")]),
     ("system:monitoring", &[("Group", "system:monitoring")]),
     ("system:discovery", &[("Group", "system:authenticated")]),
