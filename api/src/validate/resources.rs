@@ -1,0 +1,83 @@
+//! Resource requests and limits.
+
+use serde_json::Value;
+
+use super::{
+    FieldError,
+    check::{Errors, each, entries},
+};
+use crate::{name, quantity::Quantity};
+
+/// Resources of containers that are not namespaced names.
+const STANDARD: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+
+fn quantity(value: &Value) -> Option<Quantity> {
+    Quantity::parse(value.as_str()?).ok()
+}
+
+/// Whether more can be promised than there is: everything but extended resources and huge pages.
+fn overcommits(name: &str) -> bool {
+    !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
+}
+
+pub(super) fn requirements(out: &mut Errors, path: &str, resources: &Value) {
+    let (limits, requests) = (format!("{path}.limits"), format!("{path}.requests"));
+    for (list, path) in [("limits", &limits), ("requests", &requests)] {
+        for (resource, value) in entries(resources, list) {
+            let path = format!("{path}[{resource}]");
+            resource_name(out, &path, resource);
+            amount(out, &path, resource, value);
+        }
+    }
+    for (resource, value) in entries(resources, "requests") {
+        let limit = &resources["limits"][resource.as_str()];
+        match (quantity(value), quantity(limit)) {
+            (Some(request), Some(limit)) if overcommits(resource) => {
+                if request > limit {
+                    out.push(FieldError::invalid(
+                        &requests,
+                        value.clone(),
+                        format!("must be less than or equal to {resource} limit of {limit}"),
+                    ));
+                }
+            }
+            (Some(request), Some(limit)) => {
+                if request != limit {
+                    out.push(FieldError::invalid(
+                        &requests,
+                        value.clone(),
+                        format!("must be equal to {resource} limit of {limit}"),
+                    ));
+                }
+            }
+            (Some(_), None) if !overcommits(resource) => out.push(FieldError::required(
+                &limits,
+                "Limit must be set for non overcommitable resources",
+            )),
+            _ => {}
+        }
+    }
+}
+
+fn resource_name(out: &mut Errors, path: &str, resource: &str) {
+    let messages = name::qualified_name(resource);
+    if !messages.is_empty() {
+        each(out, path, &resource.into(), messages);
+    } else if !resource.contains('/')
+        && !STANDARD.contains(&resource)
+        && !resource.starts_with("hugepages-")
+    {
+        out.push(FieldError::invalid(path, resource, "must be a standard resource for containers"));
+    }
+}
+
+fn amount(out: &mut Errors, path: &str, resource: &str, value: &Value) {
+    let Some(amount) = quantity(value) else { return };
+    if amount.is_negative() {
+        let detail = "must be greater than or equal to 0";
+        out.push(FieldError::invalid(path, value.clone(), detail));
+    }
+    if !overcommits(resource) && !amount.is_integer() {
+        out.push(FieldError::invalid(path, value.clone(), "must be an integer"));
+    }
+}

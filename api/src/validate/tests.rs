@@ -1,0 +1,419 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{defaults, schema};
+
+fn ready(kind: &Kind, mut object: Value) -> Value {
+    schema::check_types(kind, &object).unwrap();
+    schema::prune(kind, &mut object);
+    defaults::apply(kind, &mut object);
+    object
+}
+
+fn errors(kind: &Kind, object: Value) -> Vec<String> {
+    create(kind, &ready(kind, object)).iter().map(ToString::to_string).collect()
+}
+
+/// A pod whose spec is the minimal one with `patch` laid over it.
+fn pod(patch: Value) -> Value {
+    let mut pod = json!({"metadata": {"name": "p", "namespace": "d"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    lay(&mut pod["spec"], patch);
+    pod
+}
+
+fn lay(base: &mut Value, patch: Value) {
+    match (base, patch) {
+        (Value::Object(base), Value::Object(patch)) => {
+            for (key, value) in patch {
+                lay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, patch) => *base = patch,
+    }
+}
+
+fn container(patch: Value) -> Value {
+    let mut container = json!({"name": "c", "image": "i"});
+    lay(&mut container, patch);
+    pod(json!({"containers": [container]}))
+}
+
+#[test]
+fn good_objects_pass() {
+    for (kind, object) in [
+        (kind::POD, pod(json!({}))),
+        (
+            kind::POD,
+            pod(json!({"volumes": [{"name": "v", "hostPath": {"path": "/x"}}, {"name": "e"}],
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [{"name": "a", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+                    "ports": [{"containerPort": 80, "name": "http"}],
+                    "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom":
+                        {"fieldRef": {"fieldPath": "metadata.labels['x']"}}}],
+                    "envFrom": [{"configMapRef": {"name": "c"}}],
+                    "livenessProbe": {"exec": {"command": ["x"]}},
+                    "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "500m"}}}]})),
+        ),
+        (
+            kind::DEPLOYMENT,
+            json!({"metadata": {"name": "d", "namespace": "n"}, "spec": {
+                "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
+        ),
+        (
+            kind::SERVICE,
+            json!({"metadata": {"name": "s", "namespace": "n"}, "spec": {"ports": [{"port": 80}]}}),
+        ),
+        (
+            kind::SERVICE,
+            json!({"metadata": {"name": "s", "namespace": "n"}, "spec": {"clusterIP": "None"}}),
+        ),
+        (
+            kind::CONFIG_MAP,
+            json!({"metadata": {"name": "c", "namespace": "n"}, "data": {"a.b": "x"}}),
+        ),
+        (
+            kind::SECRET,
+            json!({"metadata": {"name": "c", "namespace": "n"}, "stringData": {"a": "x"}}),
+        ),
+        (kind::NAMESPACE, json!({"metadata": {"name": "n"}})),
+        (kind::NODE, json!({"metadata": {"name": "n.x"}})),
+        (
+            kind::CLUSTER_ROLE_BINDING,
+            json!({"metadata": {"name": "system:x"}, "roleRef": {"kind": "ClusterRole", "name": "system:y"},
+                "subjects": [{"kind": "Group", "name": "g"}]}),
+        ),
+        (
+            kind::LEASE,
+            json!({"metadata": {"name": "l", "namespace": "n"}, "spec": {"leaseDurationSeconds": 40}}),
+        ),
+        (
+            kind::ENDPOINT_SLICE,
+            json!({"metadata": {"name": "l", "namespace": "n"}, "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 1}]}),
+        ),
+    ] {
+        assert_eq!(errors(kind, object), [] as [&str; 0], "{}", kind.kind);
+    }
+}
+
+#[test]
+fn metadata() {
+    let object = |metadata: Value| json!({"metadata": metadata});
+    for (metadata, want) in [
+        (
+            json!({"namespace": "n"}),
+            "metadata.name: Required value: name or generateName is required",
+        ),
+        (json!({"name": "a"}), "metadata.namespace: Required value"),
+        (
+            json!({"name": "a", "namespace": "n", "labels": {"-": "x"}}),
+            &*format!("metadata.labels: Invalid value: \"-\": {}", crate::name::QUALIFIED_MESSAGE),
+        ),
+        (
+            json!({"name": "a", "namespace": "n", "ownerReferences": [{"kind": "A", "name": "b", "uid": "u"}]}),
+            "metadata.ownerReferences.apiVersion: Invalid value: \"\": version must not be empty",
+        ),
+        (
+            json!({"name": "a", "namespace": "n", "annotations": {"a": "x".repeat(256 * 1024)}}),
+            "metadata.annotations: Too long: may not be more than 262144 bytes",
+        ),
+    ] {
+        assert_eq!(errors(kind::CONFIG_MAP, object(metadata)), [want]);
+    }
+    assert!(
+        errors(kind::NAMESPACE, object(json!({"name": "a.b"})))[0]
+            .starts_with("metadata.name: Invalid value: \"a.b\": a lowercase RFC 1123 label must")
+    );
+    assert_eq!(
+        errors(kind::NODE, object(json!({"name": "a", "namespace": "x"}))),
+        ["metadata.namespace: Forbidden: not allowed on this type"]
+    );
+}
+
+#[test]
+fn containers() {
+    for (patch, want) in [
+        (json!({"image": ""}), "spec.containers[0].image: Required value"),
+        (json!({"name": ""}), "spec.containers[0].name: Required value"),
+        (
+            json!({"image": " x"}),
+            "spec.containers[0].image: Invalid value: \" x\": must not have leading or trailing whitespace",
+        ),
+        (
+            json!({"imagePullPolicy": "Maybe"}),
+            "spec.containers[0].imagePullPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
+        ),
+        (
+            json!({"ports": [{"name": "a"}]}),
+            "spec.containers[0].ports[0].containerPort: Required value",
+        ),
+        (
+            json!({"ports": [{"containerPort": 70_000}]}),
+            "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+        ),
+        (
+            json!({"volumeMounts": [{"name": "x", "mountPath": "/x"}]}),
+            "spec.containers[0].volumeMounts[0].name: Not found: \"x\"",
+        ),
+        (
+            json!({"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}}),
+            "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+        ),
+        (
+            json!({"resources": {"limits": {"foo": "1"}, "requests": {}}}),
+            "spec.containers[0].resources.limits[foo]: Invalid value: \"foo\": must be a standard resource for containers",
+        ),
+        (
+            json!({"livenessProbe": {}}),
+            "spec.containers[0].livenessProbe: Required value: must specify a handler type",
+        ),
+        (
+            json!({"livenessProbe": {"successThreshold": 2, "tcpSocket": {"port": 80}}}),
+            "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
+        ),
+        (
+            json!({"env": [{"name": "A", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}),
+            "spec.containers[0].env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty",
+        ),
+        (
+            json!({"securityContext": {"privileged": true, "allowPrivilegeEscalation": false}}),
+            "spec.containers[0].securityContext: Invalid value: {\"allowPrivilegeEscalation\":false,\"privileged\":true}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+        ),
+    ] {
+        let got = errors(kind::POD, container(patch));
+        assert!(got.contains(&want.to_owned()), "{got:?} lacks {want}");
+    }
+}
+
+#[test]
+fn pods() {
+    for (patch, want) in [
+        (json!({"containers": []}), "spec.containers: Required value"),
+        (
+            json!({"restartPolicy": "Sometimes"}),
+            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
+        ),
+        (
+            json!({"containers": [{"name": "c", "image": "i"}, {"name": "c", "image": "i"}]}),
+            "spec.containers[1].name: Duplicate value: \"c\"",
+        ),
+        (
+            json!({"volumes": [{"name": "v", "emptyDir": {}, "hostPath": {"path": "/"}}]}),
+            "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+        ),
+        (
+            json!({"volumes": [{"name": "v", "secret": {}}]}),
+            "spec.volumes[0].secret.secretName: Required value",
+        ),
+        (
+            json!({"tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 1}]}),
+            "spec.tolerations[0].effect: Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set",
+        ),
+        (
+            json!({"dnsPolicy": "None"}),
+            "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
+        ),
+        (
+            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}),
+            "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Required value: can not be empty",
+        ),
+        (
+            json!({"initContainers": [{"name": "x", "image": "i", "readinessProbe": {"exec": {"command": ["a"]}}}]}),
+            "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always",
+        ),
+    ] {
+        let got = errors(kind::POD, pod(patch));
+        assert!(got.contains(&want.to_owned()), "{got:?} lacks {want}");
+    }
+}
+
+#[test]
+fn workloads_and_services() {
+    let deployment = |patch: Value| {
+        let mut object = json!({"metadata": {"name": "d", "namespace": "n"}, "spec": {
+            "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+        lay(&mut object["spec"], patch);
+        object
+    };
+    for (patch, want) in [
+        (
+            json!({"selector": {"matchLabels": {"a": "c"}}}),
+            "spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`",
+        ),
+        (json!({"selector": null}), "spec.selector: Required value"),
+        (
+            json!({"replicas": -1}),
+            "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            json!({"template": {"spec": {"restartPolicy": "Never"}}}),
+            "spec.template.spec.restartPolicy: Unsupported value: \"Never\": supported values: \"Always\"",
+        ),
+        (
+            json!({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}}}),
+            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"0%\": may not be 0 when `maxSurge` is 0",
+        ),
+        (
+            json!({"strategy": {"type": "Recreate", "rollingUpdate": {}}}),
+            "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'",
+        ),
+    ] {
+        assert_eq!(errors(kind::DEPLOYMENT, deployment(patch)), [want]);
+    }
+    let service = |spec: Value| json!({"metadata": {"name": "s", "namespace": "n"}, "spec": spec});
+    for (spec, want) in [
+        (json!({}), "spec.ports: Required value"),
+        (json!({"type": "ExternalName"}), "spec.externalName: Required value"),
+        (
+            json!({"ports": [{"port": 80, "nodePort": 30_000}]}),
+            "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+        ),
+        (
+            json!({"clusterIP": "x", "ports": [{"port": 80}]}),
+            "spec.clusterIPs[0]: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
+        (
+            json!({"ports": [{"name": "a", "port": 80}, {"port": 81}]}),
+            "spec.ports[1].name: Required value",
+        ),
+    ] {
+        assert_eq!(errors(kind::SERVICE, service(spec)), [want]);
+    }
+}
+
+#[test]
+fn small_kinds() {
+    let meta = json!({"name": "x", "namespace": "n"});
+    let global = json!({"name": "x"});
+    for (kind, object, want) in [
+        (
+            kind::SECRET,
+            json!({"metadata": meta, "type": "kubernetes.io/tls", "data": {"tls.crt": ""}}),
+            "data[tls.key]: Required value",
+        ),
+        (
+            kind::CONFIG_MAP,
+            json!({"metadata": meta, "data": {"a": "x"}, "binaryData": {"a": "eA=="}}),
+            "binaryData[a]: Invalid value: \"a\": duplicate of key present in data",
+        ),
+        (
+            kind::ROLE,
+            json!({"metadata": meta, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": []}]}),
+            "rules[0].verbs: Required value: verbs must contain at least one value",
+        ),
+        (
+            kind::ROLE_BINDING,
+            json!({"metadata": meta, "roleRef": {"kind": "Rule", "name": "r"}}),
+            "roleRef.kind: Unsupported value: \"Rule\": supported values: \"Role\", \"ClusterRole\"",
+        ),
+        (
+            kind::ENDPOINT_SLICE,
+            json!({"metadata": meta, "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}]}),
+            "endpoints[0].addresses[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
+        ),
+        (
+            kind::LEASE,
+            json!({"metadata": meta, "spec": {"leaseDurationSeconds": 0}}),
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+        ),
+        (
+            kind::PRIORITY_CLASS,
+            json!({"metadata": global, "value": 2_000_000_000}),
+            "value: Forbidden: maximum allowed value of a user defined priority is 1000000000",
+        ),
+        (
+            kind::NODE,
+            json!({"metadata": global, "spec": {"taints": [{"key": "a", "effect": "Maybe"}]}}),
+            "spec.taints[0].effect: Unsupported value: \"Maybe\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+        ),
+        (kind::BINDING, json!({"target": {"kind": "Node"}}), "target.name: Required value"),
+        (
+            kind::SELF_SUBJECT_ACCESS_REVIEW,
+            json!({"spec": {}}),
+            "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
+        (
+            kind::TOKEN_REQUEST,
+            json!({"spec": {"audiences": [], "expirationSeconds": 1}}),
+            "spec.expirationSeconds: Invalid value: 1: may not specify a duration less than 10 minutes",
+        ),
+    ] {
+        assert_eq!(errors(kind, object), [want], "{}", kind.kind);
+    }
+}
+
+#[test]
+fn updates() {
+    let texts = |kind: &Kind, new: Value, old: Value| -> Vec<String> {
+        let (new, old) = (ready(kind, new), ready(kind, old));
+        update(kind, &new, &old).iter().map(ToString::to_string).collect()
+    };
+    assert!(texts(kind::POD, container(json!({"image": "j"})), pod(json!({}))).len() <= 1);
+    let fixed = container(json!({"image": "j", "imagePullPolicy": "Always"}));
+    assert_eq!(texts(kind::POD, fixed, pod(json!({}))), [] as [&str; 0]);
+    let got = texts(kind::POD, pod(json!({"hostname": "h"})), pod(json!({})));
+    assert!(got[0].starts_with(
+        "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`"
+    ));
+    let more =
+        pod(json!({"containers": [{"name": "a", "image": "i"}, {"name": "b", "image": "i"}]}));
+    assert_eq!(
+        texts(kind::POD, more, pod(json!({}))),
+        ["spec.containers: Forbidden: pod updates may not add or remove containers"]
+    );
+    let meta = json!({"name": "x", "namespace": "n"});
+    for (kind, new, old, want) in [
+        (
+            kind::SECRET,
+            json!({"metadata": meta, "type": "a/b"}),
+            json!({"metadata": meta}),
+            "type: Invalid value: \"a/b\": field is immutable",
+        ),
+        (
+            kind::CONFIG_MAP,
+            json!({"metadata": meta, "immutable": true, "data": {"a": "2"}}),
+            json!({"metadata": meta, "immutable": true, "data": {"a": "1"}}),
+            "data: Forbidden: field is immutable when `immutable` is set",
+        ),
+        (
+            kind::SERVICE,
+            json!({"metadata": meta, "spec": {"clusterIP": "10.96.0.3", "ports": [{"port": 1}]}}),
+            json!({"metadata": meta, "spec": {"clusterIP": "10.96.0.2", "ports": [{"port": 1}]}}),
+            "spec.clusterIPs[0]: Invalid value: \"10.96.0.3\": may not change once set",
+        ),
+        (
+            kind::ROLE_BINDING,
+            json!({"metadata": meta, "roleRef": {"kind": "Role", "name": "b"}}),
+            json!({"metadata": meta, "roleRef": {"kind": "Role", "name": "a"}}),
+            "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\",\"name\":\"b\"}: cannot change roleRef",
+        ),
+        (
+            kind::CONFIG_MAP,
+            json!({"metadata": {"name": "x", "namespace": "n", "finalizers": ["a/b"],
+                "deletionTimestamp": "2024-01-01T00:00:00Z"}}),
+            json!({"metadata": {"name": "x", "namespace": "n", "deletionTimestamp": "2024-01-01T00:00:00Z"}}),
+            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"a/b\"}",
+        ),
+    ] {
+        assert_eq!(texts(kind, new, old), [want], "{}", kind.kind);
+    }
+}
+
+#[test]
+fn wrong_shapes_do_not_panic() {
+    for bad in [
+        json!(null),
+        json!("x"),
+        json!([1]),
+        json!({"spec": "x", "metadata": 1}),
+        json!({"spec": {"containers": ["x"], "ports": [1], "template": 3, "selector": 1}, "rules": [1]}),
+    ] {
+        for kind in kind::all() {
+            create(kind, &bad);
+            update(kind, &bad, &bad);
+        }
+    }
+}
