@@ -279,3 +279,7 @@ fn strings(bytes: &[u8]) -> Result<Value, String> {
     }
     Ok(Value::Array(out))
 }
+
+#[cfg(test)]
+#[path = "protobuf_tests.rs"]
+mod tests;

@@ -1,0 +1,108 @@
+//! Normalised objects are readable by typed clients: every kind goes through its k8s-openapi type
+//! and back, and loses nothing.
+
+use k8s_openapi::{
+    api::{apps, authentication, coordination, core, discovery, events, rbac, scheduling},
+    serde::{Serialize, de::DeserializeOwned},
+};
+use kabuki_api::{
+    defaults,
+    kind::{self, Kind},
+    schema,
+};
+use serde_json::{Value, json};
+
+fn check<T: Serialize + DeserializeOwned>(kind: &Kind, mut object: Value) {
+    object["metadata"] = json!({"name": "x", "namespace": "n", "uid": "u",
+        "creationTimestamp": "2024-01-01T00:00:00Z", "labels": {"a": "b"},
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "q", "controller": true}]});
+    schema::check_types(kind, &object).unwrap();
+    assert_eq!(schema::unknown_fields(kind, &object), [] as [&str; 0], "{}", kind.kind);
+    schema::prune(kind, &mut object);
+    defaults::apply(kind, &mut object);
+    schema::check_types(kind, &object).unwrap();
+    assert_eq!(schema::unknown_fields(kind, &object), [] as [&str; 0], "{} defaults", kind.kind);
+    let typed: T = serde_json::from_value(object.clone()).unwrap();
+    let mut back = serde_json::to_value(typed).unwrap();
+    schema::prune(kind, &mut back);
+    assert_eq!(back, object, "{}", kind.kind);
+}
+
+fn template() -> Value {
+    json!({"metadata": {"labels": {"a": "b"}}, "spec": {"hostNetwork": true,
+        "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}],
+            "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+            "resources": {"limits": {"cpu": "0.5"}},
+            "livenessProbe": {"grpc": {"port": 1}},
+            "lifecycle": {"preStop": {"httpGet": {"port": "x"}}}}],
+        "volumes": [{"name": "a"}, {"name": "b", "configMap": {"name": "m", "items":
+            [{"key": "k", "path": "p", "mode": 256}]}},
+            {"name": "p", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}],
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution":
+            [{"weight": 1, "preference": {"matchExpressions": [{"key": "k", "operator": "Exists"}]}}]}},
+        "tolerations": [{"operator": "Exists", "tolerationSeconds": 0, "effect": "NoExecute"}]}})
+}
+
+#[test]
+fn workloads() {
+    let pod = json!({"spec": template()["spec"], "status": {"phase": "Running", "containerStatuses":
+        [{"name": "c", "state": {"running": {"startedAt": "2024-01-01T00:00:00Z"}}}]}});
+    check::<core::v1::Pod>(kind::POD, pod);
+    let spec = json!({"selector": {"matchLabels": {"a": "b"}}, "template": template()});
+    check::<apps::v1::Deployment>(
+        kind::DEPLOYMENT,
+        json!({"spec": spec, "status": {"replicas": 1}}),
+    );
+    check::<apps::v1::ReplicaSet>(kind::REPLICA_SET, json!({"spec": spec, "status": {}}));
+}
+
+#[test]
+fn cluster_kinds() {
+    check::<core::v1::Namespace>(kind::NAMESPACE, json!({}));
+    check::<core::v1::Node>(
+        kind::NODE,
+        json!({"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}, "status":
+            {"capacity": {"cpu": "2"}, "nodeInfo": {"kernelVersion": "6"}}}),
+    );
+    let role = json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
+    check::<rbac::v1::Role>(kind::ROLE, role.clone());
+    check::<rbac::v1::ClusterRole>(kind::CLUSTER_ROLE, role);
+    let binding = json!({"roleRef": {"kind": "ClusterRole", "name": "r"},
+        "subjects": [{"kind": "User", "name": "u"}]});
+    check::<rbac::v1::RoleBinding>(kind::ROLE_BINDING, binding.clone());
+    check::<rbac::v1::ClusterRoleBinding>(kind::CLUSTER_ROLE_BINDING, binding);
+    check::<scheduling::v1::PriorityClass>(kind::PRIORITY_CLASS, json!({"value": 0}));
+    check::<authentication::v1::TokenReview>(kind::TOKEN_REVIEW, json!({"spec": {"token": "t"}}));
+}
+
+#[test]
+fn namespaced_kinds() {
+    check::<core::v1::Service>(
+        kind::SERVICE,
+        json!({"spec": {"ports": [{"port": 80}], "type": "LoadBalancer"}, "status": {"loadBalancer": {}}}),
+    );
+    check::<core::v1::Endpoints>(
+        kind::ENDPOINTS,
+        json!({"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 1}]}]}),
+    );
+    check::<discovery::v1::EndpointSlice>(
+        kind::ENDPOINT_SLICE,
+        json!({"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"],
+            "conditions": {"ready": false}}], "ports": [{"port": 1}]}),
+    );
+    check::<core::v1::ConfigMap>(kind::CONFIG_MAP, json!({"data": {"a": ""}, "immutable": false}));
+    check::<core::v1::Secret>(kind::SECRET, json!({"data": {"a": "QQ=="}}));
+    check::<core::v1::ServiceAccount>(kind::SERVICE_ACCOUNT, json!({"secrets": [{"name": "s"}]}));
+    check::<core::v1::Event>(
+        kind::EVENT,
+        json!({"involvedObject": {"kind": "Pod"}, "eventTime": "2024-01-01T00:00:00.5Z", "message": "m"}),
+    );
+    check::<events::v1::Event>(
+        kind::EVENTS_EVENT,
+        json!({"regarding": {"kind": "Pod"}, "eventTime": "2024-01-01T00:00:00.000001Z", "note": "m"}),
+    );
+    check::<coordination::v1::Lease>(
+        kind::LEASE,
+        json!({"spec": {"holderIdentity": "", "renewTime": "2024-01-01T00:00:00Z"}}),
+    );
+}
