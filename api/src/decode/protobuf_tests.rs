@@ -35,9 +35,8 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// A Deployment as a Go client writes it: every plain scalar present, even when zero.
-fn deployment() -> apps::Deployment {
-    let container = core::Container {
+fn container() -> core::Container {
+    core::Container {
         name: some("web"),
         image: some("nginx:1"),
         working_dir: some(""),
@@ -77,7 +76,11 @@ fn deployment() -> apps::Deployment {
             ..Default::default()
         }),
         ..Default::default()
-    };
+    }
+}
+
+/// A Deployment as a Go client writes it: every plain scalar present, even when zero.
+fn deployment() -> apps::Deployment {
     let volume = core::Volume {
         name: some("v"),
         volume_source: Some(core::VolumeSource {
@@ -113,7 +116,7 @@ fn deployment() -> apps::Deployment {
             template: Some(core::PodTemplateSpec {
                 metadata: None,
                 spec: Some(core::PodSpec {
-                    containers: vec![container],
+                    containers: vec![container()],
                     volumes: vec![volume],
                     host_network: Some(false),
                     termination_grace_period_seconds: Some(0),

@@ -97,3 +97,5 @@ fn content(out: &mut Vec<FieldError>, kind: &Kind, object: &Value) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod update_tests;

@@ -31,30 +31,23 @@ pub(super) fn requirements(out: &mut Errors, path: &str, resources: &Value) {
     }
     for (resource, value) in entries(resources, "requests") {
         let limit = &resources["limits"][resource.as_str()];
-        match (quantity(value), quantity(limit)) {
-            (Some(request), Some(limit)) if overcommits(resource) => {
-                if request > limit {
-                    out.push(FieldError::invalid(
-                        &requests,
-                        value.clone(),
-                        format!("must be less than or equal to {resource} limit of {limit}"),
-                    ));
-                }
+        let Some(request) = quantity(value) else { continue };
+        let detail = match quantity(limit) {
+            Some(limit) if overcommits(resource) => (request > limit)
+                .then(|| format!("must be less than or equal to {resource} limit of {limit}")),
+            Some(limit) => {
+                (request != limit).then(|| format!("must be equal to {resource} limit of {limit}"))
             }
-            (Some(request), Some(limit)) => {
-                if request != limit {
-                    out.push(FieldError::invalid(
-                        &requests,
-                        value.clone(),
-                        format!("must be equal to {resource} limit of {limit}"),
-                    ));
+            None => {
+                if !overcommits(resource) {
+                    let detail = "Limit must be set for non overcommitable resources";
+                    out.push(FieldError::required(&limits, detail));
                 }
+                None
             }
-            (Some(_), None) if !overcommits(resource) => out.push(FieldError::required(
-                &limits,
-                "Limit must be set for non overcommitable resources",
-            )),
-            _ => {}
+        };
+        if let Some(detail) = detail {
+            out.push(FieldError::invalid(&requests, value.clone(), detail));
         }
     }
 }
