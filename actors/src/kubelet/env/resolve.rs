@@ -95,7 +95,8 @@ pub fn references(container: &Container) -> Vec<Reference> {
         found.extend(from.secret_ref.iter().map(|r| Reference::Secret(r.name.clone())));
     }
     for source in container.env.iter().flatten().filter_map(|e| e.value_from.as_ref()) {
-        found.extend(source.config_map_key_ref.iter().map(|r| Reference::ConfigMap(r.name.clone())));
+        found
+            .extend(source.config_map_key_ref.iter().map(|r| Reference::ConfigMap(r.name.clone())));
         found.extend(source.secret_key_ref.iter().map(|r| Reference::Secret(r.name.clone())));
     }
     found.sort();
@@ -112,7 +113,9 @@ pub fn resolve(input: &EnvInput<'_>) -> Result<Vec<(String, String)>, EnvError> 
     from_objects(input, &mut own)?;
     for var in input.container.env.iter().flatten() {
         let value = match (&var.value, &var.value_from) {
-            (Some(value), _) if !value.is_empty() => Some(expand(value, |name| lookup(input, &own, name))),
+            (Some(value), _) if !value.is_empty() => {
+                Some(expand(value, |name| lookup(input, &own, name)))
+            }
             (_, Some(source)) => from_source(input, source)?,
             _ => Some(String::new()),
         };
@@ -187,7 +190,9 @@ fn from_source(input: &EnvInput<'_>, source: &EnvVarSource) -> Result<Option<Str
     if let Some(key) = &source.config_map_key_ref {
         let optional = key.optional == Some(true);
         let Some(map) = input.fetched.config_maps.get(&key.name) else {
-            return missing(optional, || EnvError::NotFound(Reference::ConfigMap(key.name.clone())));
+            return missing(optional, || {
+                EnvError::NotFound(Reference::ConfigMap(key.name.clone()))
+            });
         };
         return match map.data.as_ref().and_then(|d| d.get(&key.key)) {
             Some(value) => Ok(Some(value.clone())),
@@ -238,7 +243,10 @@ mod tests {
 
     use super::*;
 
-    fn run(container: serde_json::Value, fetched: &Fetched) -> Result<Vec<(String, String)>, EnvError> {
+    fn run(
+        container: serde_json::Value,
+        fetched: &Fetched,
+    ) -> Result<Vec<(String, String)>, EnvError> {
         let container: Container = serde_json::from_value(container).unwrap();
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "p", "namespace": "ns"}, "spec": {"containers": []}}))

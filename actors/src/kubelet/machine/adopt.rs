@@ -35,7 +35,9 @@ impl Machine {
         }
         for container in &mut machine.containers {
             if let Some(status) = known.iter().find(|s| s.name == container.name) {
-                container.shown_image.get_or_insert((status.image.clone(), status.image_id.clone()));
+                container
+                    .shown_image
+                    .get_or_insert((status.image.clone(), status.image_id.clone()));
                 recall(container, status);
             }
         }
@@ -90,7 +92,14 @@ fn recall(container: &mut super::Container, status: &ContainerStatus) {
     {
         container.last = Some(Finished {
             // Not the runtime's any more: nothing is to be removed.
-            id: last.container_id.clone().unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned(),
+            id: last
+                .container_id
+                .clone()
+                .unwrap_or_default()
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             container: container.name.clone(),
             attempt: u32::try_from(status.restart_count - 1).unwrap_or(0),
             started_at: last.started_at.as_ref().map(|t| t.0),

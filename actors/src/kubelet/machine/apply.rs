@@ -81,8 +81,7 @@ impl Machine {
         container.trouble = None;
         container.retry_at = None;
         container.start_failures = 0;
-        container.probes =
-            spec.map(|s| Probes::start(&s, running.started_at)).unwrap_or_default();
+        container.probes = spec.map(|s| Probes::start(&s, running.started_at)).unwrap_or_default();
         container.shown_image = Some((running.image.clone(), running.image_id.clone()));
         let forgotten = match std::mem::replace(&mut container.run, Run::Running(running)) {
             Run::Starting(Some(ended)) => container.last.replace(ended),
@@ -133,7 +132,9 @@ impl Machine {
         now: Timestamp,
         plan: &mut Plan,
     ) {
-        let Some(running) = self.container_mut(name).and_then(|c| c.running_mut(id)) else { return };
+        let Some(running) = self.container_mut(name).and_then(|c| c.running_mut(id)) else {
+            return;
+        };
         running.hook = Hook::Done;
         if result.is_err() {
             let grace = self.own_grace();

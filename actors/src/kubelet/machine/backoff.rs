@@ -22,7 +22,8 @@ impl CrashLoop {
     /// When a container that ended at `finished` may start again, and the pause in seconds;
     /// `None`: at once.
     pub fn until(&self, finished: Timestamp) -> Option<(Timestamp, i64)> {
-        (self.delay > 0 && !self.is_stale(finished)).then(|| (later(finished, self.delay), self.delay))
+        (self.delay > 0 && !self.is_stale(finished))
+            .then(|| (later(finished, self.delay), self.delay))
     }
 
     /// Notes a restart at `now` of a container that ended at `finished`.
@@ -46,8 +47,9 @@ impl CrashLoop {
     }
 
     fn is_stale(&self, finished: Timestamp) -> bool {
-        self.updated
-            .is_some_and(|u| finished.duration_since(u) > SignedDuration::from_secs(RESET_AFTER_SECONDS))
+        self.updated.is_some_and(|u| {
+            finished.duration_since(u) > SignedDuration::from_secs(RESET_AFTER_SECONDS)
+        })
     }
 }
 

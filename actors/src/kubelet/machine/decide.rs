@@ -91,8 +91,7 @@ impl Machine {
                 (Kind::Init, _) if self.initialized => {}
                 (Kind::Init, Run::Ended(ended)) if ended.exit_code == 0 => {}
                 (Kind::Init, Run::Ended(_)) if policy == RestartPolicy::Never => {
-                    self.verdict =
-                        Some(Verdict { succeeded: false, reason: None, message: None });
+                    self.verdict = Some(Verdict { succeeded: false, reason: None, message: None });
                     return Vec::new();
                 }
                 (Kind::Init, Run::Never | Run::Ended(_)) => {
@@ -111,9 +110,7 @@ impl Machine {
             let again = match &container.run {
                 Run::Never => true,
                 Run::Starting(_) | Run::Running(_) => false,
-                Run::Ended(ended) => {
-                    container.restart_anyway || restarts(policy, ended.exit_code)
-                }
+                Run::Ended(ended) => container.restart_anyway || restarts(policy, ended.exit_code),
             };
             alive |= again || !container.is_dead();
             if again {
@@ -217,8 +214,7 @@ impl Machine {
             let (name, id) = (&container.name, &running.id);
             if running.hook == Hook::Todo {
                 running.hook = Hook::Busy;
-                plan.actions
-                    .push(Action::PostStart { container: name.clone(), id: id.clone() });
+                plan.actions.push(Action::PostStart { container: name.clone(), id: id.clone() });
             }
             let (due, wake) = container.probes.due(now);
             for kind in due {

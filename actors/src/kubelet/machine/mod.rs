@@ -309,6 +309,19 @@ impl Machine {
         self.deletion == Step::Gone
     }
 
+    /// Runtime ids of current and previous runs.
+    pub fn run_ids(&self) -> Vec<String> {
+        let of = |c: &Container| {
+            let current = match &c.run {
+                Run::Running(running) => Some(running.id.clone()),
+                Run::Ended(ended) | Run::Starting(Some(ended)) => Some(ended.id.clone()),
+                Run::Never | Run::Starting(None) => None,
+            };
+            current.into_iter().chain(c.last.as_ref().map(|l| l.id.clone())).collect::<Vec<_>>()
+        };
+        self.containers.iter().flat_map(of).collect()
+    }
+
     /// A container by name.
     pub fn container(&self, name: &str) -> Option<&Container> {
         self.containers.iter().find(|c| c.name == name)

@@ -136,9 +136,8 @@ pub struct Probes {
 impl Probes {
     /// Fresh probes of a run that began at `started`.
     pub fn start(spec: &Spec, started: Timestamp) -> Self {
-        let make = |kind, probe: &Option<Probe>| {
-            probe.as_ref().map(|p| ProbeRun::new(kind, p, started))
-        };
+        let make =
+            |kind, probe: &Option<Probe>| probe.as_ref().map(|p| ProbeRun::new(kind, p, started));
         Self {
             startup: make(ProbeKind::Startup, &spec.startup_probe),
             readiness: make(ProbeKind::Readiness, &spec.readiness_probe),

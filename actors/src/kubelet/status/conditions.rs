@@ -1,9 +1,7 @@
 //! Pod conditions (upstream `status/generate.go`).
 
 use k8s_openapi::{
-    api::core::v1::PodCondition,
-    apimachinery::pkg::apis::meta::v1::Time,
-    jiff::Timestamp,
+    api::core::v1::PodCondition, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp,
 };
 
 use crate::kubelet::machine::{Container, Kind, Machine, Run, Step};
@@ -61,7 +59,7 @@ pub(super) fn conditions(
     list
 }
 
-fn whole_second(at: Timestamp) -> Timestamp {
+pub(super) fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
@@ -138,14 +136,18 @@ fn ready(machine: &Machine, containers: &Fact, known: &[PodCondition]) -> Fact {
                 "the status of pod readiness gate \"{name}\" is not \"True\", but {}",
                 condition.status
             )),
-            None => missing
-                .push(format!("corresponding condition of pod readiness gate \"{name}\" does not exist.")),
+            None => missing.push(format!(
+                "corresponding condition of pod readiness gate \"{name}\" does not exist."
+            )),
         }
     }
     if missing.is_empty() {
         return Fact::yes(kind, None);
     }
-    let message =
-        if let [one] = missing.as_slice() { one.clone() } else { format!("[{}]", missing.join(", ")) };
+    let message = if let [one] = missing.as_slice() {
+        one.clone()
+    } else {
+        format!("[{}]", missing.join(", "))
+    };
     Fact::no(kind, "ReadinessGatesNotReady", Some(message))
 }

@@ -8,7 +8,7 @@ mod phase;
 #[cfg(test)]
 mod tests;
 
-pub use patch::status_patch;
+pub use patch::{is_own, status_patch};
 
 use k8s_openapi::{
     api::core::v1::{HostIP, PodCondition, PodIP, PodStatus},
@@ -31,13 +31,14 @@ pub fn compute(
     now: Timestamp,
 ) -> PodStatus {
     let pod = &machine.pod;
-    let rejected = machine.verdict.is_some() && machine.containers.iter().all(|c| c.is_dead())
+    let rejected = machine.verdict.is_some()
+        && machine.containers.iter().all(|c| c.is_dead())
         && machine.containers.iter().all(|c| c.shown_image.is_none() && c.last.is_none())
         && machine.sandbox == super::machine::Step::Todo;
     let mut status = PodStatus {
         observed_generation: pod.metadata.generation,
         qos_class: Some(qos_name(qos(pod)).to_owned()),
-        start_time: Some(Time(machine.started_at)),
+        start_time: Some(Time(conditions::whole_second(machine.started_at))),
         ..PodStatus::default()
     };
     if let Some(verdict) = &machine.verdict {

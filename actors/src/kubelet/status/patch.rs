@@ -7,6 +7,11 @@ use serde_json::{Map, Value, json};
 const OWN_CONDITIONS: [&str; 4] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
 
+/// Whether the kubelet owns a condition of this type.
+pub fn is_own(kind: &str) -> bool {
+    OWN_CONDITIONS.contains(&kind)
+}
+
 /// A patch of the `status` subresource that turns `old` into `new`, or `None` when nothing
 /// differs. It carries the uid, so that it can never hit a successor of the same name.
 pub fn status_patch(uid: &str, old: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
@@ -26,7 +31,7 @@ pub fn status_patch(uid: &str, old: Option<&PodStatus>, new: &PodStatus) -> Opti
         patch.insert(key.clone(), Value::Null);
     }
     if let Some(Value::Array(conditions)) = patch.get_mut("conditions") {
-        let own = |c: &Value| c["type"].as_str().is_some_and(|t| OWN_CONDITIONS.contains(&t));
+        let own = |c: &Value| c["type"].as_str().is_some_and(is_own);
         conditions.retain(own);
         // A merge by type keeps fields that are absent: say what is no more.
         for condition in conditions.iter_mut().filter_map(Value::as_object_mut) {
@@ -48,7 +53,12 @@ pub fn status_patch(uid: &str, old: Option<&PodStatus>, new: &PodStatus) -> Opti
 }
 
 /// Entries that are gone have to be deleted by name: the list is merged by `merge_key`.
-fn replace_list(patch: &mut Map<String, Value>, before: &Map<String, Value>, key: &str, merge_key: &str) {
+fn replace_list(
+    patch: &mut Map<String, Value>,
+    before: &Map<String, Value>,
+    key: &str,
+    merge_key: &str,
+) {
     let Some(Value::Array(new)) = patch.get_mut(key) else { return };
     let old = before.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let gone: Vec<Value> = old

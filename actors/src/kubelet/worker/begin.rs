@@ -1,0 +1,294 @@
+//! Begins actions on the pool, and pods: new ones, and those found running.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Pod;
+use kabuki_runtime::{ContainerState, PodEvent, PodStatus as RuntimeStatus};
+use kube::{
+    Api,
+    api::{DeleteParams, Preconditions},
+};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::timeout,
+};
+
+use super::{
+    Action, Job, Machine, Outcome, PodWorker, RuntimeNews, jobs,
+    launch::{self, IMAGE_ANNOTATION},
+    report::send_status,
+};
+use crate::{
+    kernel::Ctx,
+    kubelet::{
+        admission,
+        context::timestamp,
+        images,
+        machine::{Finished, Found, Hook, Running, Step, Verdict},
+        pod_view::PodView,
+        sandbox::PodSandbox,
+    },
+};
+
+/// One request to the API.
+const API_WITHIN: Duration = Duration::from_secs(10);
+
+impl PodWorker {
+    /// A pod that is not on this node yet.
+    pub(super) fn begin_new(&mut self, pod: Arc<Pod>, ctx: &mut Ctx<Self>) {
+        let now = timestamp(ctx.wall());
+        let mut machine = Machine::new(pod.clone(), now);
+        self.report.sent.clone_from(&pod.status);
+        if pod.is_terminal() {
+            let status = pod.status.clone().unwrap_or_default();
+            machine.verdict = Some(Verdict {
+                succeeded: status.phase.as_deref() == Some("Succeeded"),
+                reason: status.reason,
+                message: status.message,
+            });
+            self.frozen = true;
+        } else if pod.deletion().is_none() {
+            let others = self.node.pods();
+            let others: Vec<_> = others.into_iter().filter(|p| p.uid() != self.uid).collect();
+            if let Err(refusal) = admission::admit(&pod, &others, &self.node.facts) {
+                let (reason, message) = (refusal.reason, refusal.message);
+                self.node.recorder.pod(&pod, None, true, &reason, message.clone());
+                machine.reject(&reason, &message);
+            }
+        }
+        self.machine = Some(machine);
+        self.sync(ctx);
+    }
+
+    /// A pod whose sandbox is there already: after a restart of the daemon, or of this actor.
+    pub(super) fn adopt(
+        &mut self,
+        pod: Arc<Pod>,
+        sandbox: Arc<dyn PodSandbox>,
+        ctx: &mut Ctx<Self>,
+    ) {
+        let node = self.node.clone();
+        let work = async move {
+            let status = sandbox.status().await;
+            let before = pod.status.as_ref().and_then(|s| s.pod_ip.clone());
+            let before = before.and_then(|ip| ip.parse().ok());
+            let ips = jobs::attach(&node, &pod, &sandbox, before).await;
+            (pod, status, ips)
+        };
+        ctx.offload(work, |this, (pod, status, ips), ctx| {
+            let now = timestamp(ctx.wall());
+            this.report.sent.clone_from(&pod.status);
+            let mut machine = match status {
+                Ok(status) if !status.shim_lost => {
+                    let found = this.found(&pod, &status);
+                    Machine::adopt(pod, ips.clone().unwrap_or_default(), found, now)
+                }
+                other => {
+                    if let Err(error) = other {
+                        tracing::warn!(uid = this.uid, %error, "a pod's shim does not answer");
+                    }
+                    let mut machine = Machine::adopt(pod, Vec::new(), Vec::new(), now);
+                    machine.sandbox = Step::Todo;
+                    machine
+                }
+            };
+            if let Err(message) = ips {
+                tracing::warn!(uid = this.uid, message, "cannot attach a pod again");
+                machine.ips = pod_ips(&machine.pod);
+            }
+            this.machine = Some(machine);
+            this.sync(ctx);
+            // What ended while nobody listened.
+            this.look(ctx);
+        });
+    }
+
+    /// What the runtime knows of the pod's containers, oldest first.
+    fn found(&mut self, pod: &Pod, status: &RuntimeStatus) -> Vec<Found> {
+        let mut found = Vec::new();
+        for container in &status.containers {
+            if pod.container(&container.name).is_none() {
+                continue;
+            }
+            self.remember(&container.id, &container.name, container.attempt);
+            let started = container.started_at.map(timestamp);
+            let spec_image = container.annotations.get(IMAGE_ANNOTATION).cloned();
+            match (container.state, &container.exit) {
+                (ContainerState::Running, _) => found.push(Found::Running(
+                    container.name.clone(),
+                    Running {
+                        id: container.id.clone(),
+                        attempt: container.attempt,
+                        started_at: started.unwrap_or_else(|| timestamp(container.created_at)),
+                        spec_image: spec_image.unwrap_or_else(|| container.image.clone()),
+                        image: container.image.clone(),
+                        image_id: container.image_id.clone(),
+                        hook: Hook::Done,
+                        stop: None,
+                    },
+                )),
+                (_, exit) => found.push(Found::Ended(Finished {
+                    id: container.id.clone(),
+                    container: container.name.clone(),
+                    attempt: container.attempt,
+                    started_at: started,
+                    finished_at: exit
+                        .as_ref()
+                        .map_or_else(|| timestamp(container.created_at), |e| timestamp(e.at)),
+                    exit_code: exit.as_ref().map_or(255, |e| e.code),
+                    reason: exit.as_ref().map_or("NeverStarted", exit_reason).to_owned(),
+                    message: None,
+                })),
+            }
+        }
+        found
+    }
+
+    /// Begins one action; its outcome comes back by message.
+    pub(super) fn begin(&mut self, action: Action, ctx: &mut Ctx<Self>) {
+        let Some(job) = self.job() else { return };
+        match action {
+            Action::CreateSandbox => self.run(jobs::create_sandbox(job), ctx),
+            Action::PrepareVolumes => self.run(jobs::prepare_volumes(job, true), ctx),
+            Action::EnsureImage { container } => {
+                let work = async move {
+                    let result = images::ensure(&job.node, &job.pod, &container).await;
+                    Outcome::Image { container, result }
+                };
+                self.run(work, ctx);
+            }
+            Action::Start { container, attempt, image } => {
+                let id = new_id();
+                self.remember(&id, &container, attempt);
+                self.run(launch::start(job, container, id, attempt, image), ctx);
+            }
+            Action::PostStart { container, id } => {
+                self.run(jobs::post_start(job, container, id), ctx);
+            }
+            Action::Probe { container, id, kind } => {
+                self.run(jobs::probe(job, container, id, kind), ctx);
+            }
+            Action::Stop { container, id, grace, hook, event } => {
+                if let Some(event) = event {
+                    job.tell(&container, false, "Killing", event);
+                }
+                ctx.offload(jobs::stop(job, container, id, grace, hook), |this, (), ctx| {
+                    this.look(ctx);
+                });
+            }
+            Action::Tell { container, reason, message } => {
+                job.tell(&container, true, reason, message);
+            }
+            Action::Remove { id } => {
+                self.known.remove(&id);
+                ctx.offload(remove(job, id), |_, (), _| ());
+            }
+            Action::Destroy => self.run(jobs::destroy(job), ctx),
+            Action::Delete => self.delete(job, ctx),
+        }
+    }
+
+    /// Runs work to its end even if this actor falls meanwhile: half a container is worse than
+    /// one nobody waits for.
+    fn run(
+        &mut self,
+        work: impl Future<Output = Outcome> + Send + 'static,
+        ctx: &mut Ctx<Self>,
+    ) {
+        let task = tokio::spawn(work);
+        ctx.offload(task, |this, done, ctx| match done {
+            Ok(outcome) => this.take(outcome, ctx),
+            Err(error) => {
+                if let Ok(payload) = error.try_into_panic() {
+                    std::panic::resume_unwind(payload);
+                }
+            }
+        });
+    }
+
+    /// The last status, then the deletion.
+    fn delete(&mut self, job: Job, ctx: &mut Ctx<Self>) {
+        if self.forgotten {
+            self.take(Outcome::Deleted, ctx);
+            return;
+        }
+        let last = self.last_patch(ctx);
+        self.run(
+            async move {
+                if let Some(patch) = last
+                    && let Err(error) = send_status(&job, &patch).await
+                {
+                    tracing::debug!(pod = job.pod.full_name(), %error, "last status was not taken");
+                }
+                delete_pod(&job).await
+            },
+            ctx,
+        );
+    }
+
+    /// Listens to a sandbox, from now on.
+    pub(super) fn listen(
+        &mut self,
+        events: &broadcast::Sender<PodEvent>,
+        ctx: &mut Ctx<Self>,
+    ) {
+        if let Some(earlier) = self.listener.take() {
+            earlier.cancel();
+        }
+        let news = futures_util::stream::unfold(events.subscribe(), |mut events| async {
+            match events.recv().await {
+                Ok(event) => Some((RuntimeNews(Some(event)), events)),
+                Err(RecvError::Lagged(_)) => Some((RuntimeNews(None), events)),
+                Err(RecvError::Closed) => None,
+            }
+        });
+        self.listener = Some(ctx.pump(news));
+    }
+}
+
+fn pod_ips(pod: &Pod) -> Vec<String> {
+    let status = pod.status.as_ref();
+    status.and_then(|s| s.pod_ips.clone()).into_iter().flatten().map(|ip| ip.ip).collect()
+}
+
+fn exit_reason(exit: &kabuki_runtime::Exit) -> &'static str {
+    match exit {
+        exit if exit.oom => "OOMKilled",
+        exit if exit.lost => "ShimLost",
+        exit if exit.code == 0 => "Completed",
+        _ => "Error",
+    }
+}
+
+/// 64 hexadecimal digits, as container ids look everywhere.
+fn new_id() -> String {
+    let half = || uuid::Uuid::new_v4().simple().to_string();
+    half() + &half()
+}
+
+async fn remove(job: Job, id: String) {
+    let Some(sandbox) = job.sandbox else { return };
+    match sandbox.remove_container(&id).await {
+        Ok(()) | Err(kabuki_runtime::Error::NotFound(_)) => {}
+        Err(error) => tracing::debug!(id, %error, "cannot remove a dead container"),
+    }
+}
+
+async fn delete_pod(job: &Job) -> Outcome {
+    let api: Api<Pod> =
+        Api::namespaced(job.node.config.client.clone(), PodView::namespace(&*job.pod));
+    let params = DeleteParams {
+        grace_period_seconds: Some(0),
+        preconditions: Some(Preconditions {
+            uid: Some(job.pod.uid().to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match timeout(API_WITHIN, api.delete(PodView::name(&*job.pod), &params)).await {
+        Ok(Ok(_)) => Outcome::Deleted,
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Outcome::Deleted,
+        Ok(Err(error)) => Outcome::DeleteFailed(error.to_string()),
+        Err(_) => Outcome::DeleteFailed("the API did not answer".to_owned()),
+    }
+}
