@@ -46,14 +46,14 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], facts: &NodeFacts) -> Result<(), Re
             });
         }
     }
-    let taken: Vec<(String, i32)> =
-        others.iter().flat_map(|p| host_ports(p)).collect();
+    let taken: Vec<(String, i32)> = others.iter().flat_map(|p| host_ports(p)).collect();
     if host_ports(pod).iter().any(|port| taken.contains(port)) {
         return Err(Refusal {
             reason: "NodePorts".to_owned(),
-            message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports \
+            message:
+                "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports \
                       for the requested pod ports"
-                .to_owned(),
+                    .to_owned(),
         });
     }
     Ok(())

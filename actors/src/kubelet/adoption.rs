@@ -44,9 +44,9 @@ pub(super) async fn remembered(node: &NodeContext) -> Vec<Pod> {
         };
         // An image changed since then must not look like a change now.
         let spec = pod.spec.iter_mut();
-        for container in spec.flat_map(|s| {
-            s.containers.iter_mut().chain(s.init_containers.iter_mut().flatten())
-        }) {
+        for container in
+            spec.flat_map(|s| s.containers.iter_mut().chain(s.init_containers.iter_mut().flatten()))
+        {
             let last = status.containers.iter().rev().find(|c| c.name == container.name);
             if let Some(image) = last.and_then(|c| c.annotations.get(IMAGE_ANNOTATION)) {
                 container.image = Some(image.clone());

@@ -15,14 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::{
-    config::NodeConfig,
-    env::ServiceEntry,
-    events::Recorder,
-    node::NodeFacts,
-    objects::Objects,
-    pod_view::PodView,
-    sandbox::PodSandbox,
-    volumes::Tokens,
+    config::NodeConfig, env::ServiceEntry, events::Recorder, node::NodeFacts, objects::Objects,
+    pod_view::PodView, sandbox::PodSandbox, volumes::Tokens,
 };
 
 /// Image pulls at once on one node.

@@ -121,8 +121,7 @@ pub fn hosts(pod: &Pod, ips: &[String], domain: &str) -> String {
          fe00::2\tip6-allrouters\n",
     );
     let host = hostname(pod);
-    let subdomain =
-        pod.spec.as_ref().and_then(|s| s.subdomain.clone()).filter(|s| !s.is_empty());
+    let subdomain = pod.spec.as_ref().and_then(|s| s.subdomain.clone()).filter(|s| !s.is_empty());
     for ip in ips {
         match &subdomain {
             Some(sub) => {

@@ -96,7 +96,8 @@ async fn credentials(node: &NodeContext, pod: &Pod, image: &str) -> Vec<Registry
     if !names.is_empty() {
         match node.objects.fetch(PodView::namespace(pod), names, true).await {
             Ok(fetched) => {
-                found = fetched.secrets.values().filter_map(|s| auth_for(s, registry(image))).collect();
+                found =
+                    fetched.secrets.values().filter_map(|s| auth_for(s, registry(image))).collect();
             }
             Err(error) => tracing::info!(%error, image, "pulling without its pull secrets"),
         }

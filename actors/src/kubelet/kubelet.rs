@@ -212,8 +212,7 @@ impl Kubelet {
         }
         let id = format!("{}/{}", PodView::namespace(&*pod), PodView::name(&*pod));
         self.node.set_pod(pod);
-        let args =
-            WorkerArgs { node: self.node.clone(), kubelet: ctx.me(), uid: uid.clone() };
+        let args = WorkerArgs { node: self.node.clone(), kubelet: ctx.me(), uid: uid.clone() };
         let worker = ctx.children().start::<PodWorker>(&id, args, ChildSpec::transient());
         self.workers.insert(uid, worker);
     }

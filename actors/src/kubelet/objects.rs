@@ -87,15 +87,15 @@ impl Objects {
     ) -> Result<Object, ReadError> {
         let key = (namespace.to_owned(), reference.clone());
         let kept = self.kept.lock().get(&key).cloned();
-        if let Some((at, object)) = kept.filter(|(at, _)| !fresh && at.elapsed() < REFRESH_AGE) {
-            drop(at);
+        if let Some((_, object)) = kept.filter(|(at, _)| !fresh && at.elapsed() < REFRESH_AGE) {
             return Ok(object);
         }
         let read = async {
             let client = self.client.clone();
             Ok::<_, kube::Error>(match reference {
                 Reference::ConfigMap(name) => {
-                    let found = Api::<ConfigMap>::namespaced(client, namespace).get_opt(name).await?;
+                    let found =
+                        Api::<ConfigMap>::namespaced(client, namespace).get_opt(name).await?;
                     found.map_or(Object::Absent, |o| Object::ConfigMap(Arc::new(o)))
                 }
                 Reference::Secret(name) => {

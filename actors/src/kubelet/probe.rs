@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{
-    api::core::v1::{Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction},
+    api::core::v1::{
+        Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction,
+    },
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use tokio::{net::TcpStream, time::timeout};
@@ -43,7 +45,9 @@ pub async fn run_probe(target: &Target, probe: &Probe) -> ProbeOutcome {
     if let Some(tcp) = &probe.tcp_socket {
         return tcp_probe(target, tcp, within).await;
     }
-    ProbeOutcome::Failure("gRPC probes are not supported by this node; use exec, http or tcp".into())
+    ProbeOutcome::Failure(
+        "gRPC probes are not supported by this node; use exec, http or tcp".into(),
+    )
 }
 
 async fn exec_probe(target: &Target, exec: &ExecAction, within: Duration) -> ProbeOutcome {
@@ -51,7 +55,9 @@ async fn exec_probe(target: &Target, exec: &ExecAction, within: Duration) -> Pro
     match target.sandbox.exec(&target.id, &command, within).await {
         Ok(result) if result.timed_out => {
             let command = command.join(" ");
-            ProbeOutcome::Failure(format!("command timed out: {command:?} timed out after {within:?}"))
+            ProbeOutcome::Failure(format!(
+                "command timed out: {command:?} timed out after {within:?}"
+            ))
         }
         Ok(result) if result.code == 0 => ProbeOutcome::Success,
         Ok(result) => {

@@ -87,8 +87,7 @@ pub async fn start(parent: &SupervisorRef, config: NodeConfig) -> Result<NodeHan
     let (list, services) = watch::channel(None);
     let watched = ServicesArgs { client: config.client.clone(), list: Arc::new(list) };
     supervisor.start::<Services>("services", watched, ChildSpec::default());
-    let context =
-        Arc::new(NodeContext::new(config, facts, Recorder::new(recorder), services)?);
+    let context = Arc::new(NodeContext::new(config, facts, Recorder::new(recorder), services)?);
     supervisor.start::<NodeReporter>("node", context.clone(), ChildSpec::default());
     let kubelet = supervisor.start::<Kubelet>("pods", context.clone(), ChildSpec::default());
     Ok(NodeHandle { context, supervisor, kubelet })

@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn entries() {
         let table: [(&[u8], Option<(&[u8], bool, &[u8])>); 5] = [
-            (b"2026-01-01T00:00:00.1Z stdout F hello world", Some((b"stdout", false, b"hello world"))),
+            (
+                b"2026-01-01T00:00:00.1Z stdout F hello world",
+                Some((b"stdout", false, b"hello world")),
+            ),
             (b"2026-01-01T00:00:00.1Z stderr P par", Some((b"stderr", true, b"par"))),
             (b"2026-01-01T00:00:00.1Z stdout F ", Some((b"stdout", false, b""))),
             (b"nonsense", None),

@@ -355,10 +355,8 @@ mod tests {
         std::fs::write(&path, entry(1, "F", "one")).unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let flag = ended.clone();
-        let source = LogSource {
-            path: path.clone(),
-            ended: Arc::new(move || flag.load(Ordering::SeqCst)),
-        };
+        let source =
+            LogSource { path: path.clone(), ended: Arc::new(move || flag.load(Ordering::SeqCst)) };
         let options = LogOptions { follow: true, ..LogOptions::default() };
         let (mut near, far) = tokio::io::duplex(1024);
         let reading = tokio::spawn(async move {

@@ -74,8 +74,8 @@ impl NodeHandler {
     async fn inspect(&self, path: &str, responder: Responder) -> Result<(), LinkError> {
         match self.kernel.inspect(path).await {
             Ok(state) => {
-                let body = serde_json::to_vec(&state)
-                    .map_err(|e| LinkError::Protocol(e.to_string()))?;
+                let body =
+                    serde_json::to_vec(&state).map_err(|e| LinkError::Protocol(e.to_string()))?;
                 send(responder, &body).await
             }
             Err(error) => responder.refuse(404, "NotFound", error.to_string()).await,
@@ -139,14 +139,11 @@ fn options(request: &LogRequest, now: Timestamp) -> Result<LogOptions, Refusal> 
 }
 
 /// Which restart's log is meant (upstream `validateContainerLogStatus`).
-fn which_run(
-    pod: &Pod,
-    status: &PodStatus,
-    name: &str,
-    previous: bool,
-) -> Result<i32, Refusal> {
+fn which_run(pod: &Pod, status: &PodStatus, name: &str, previous: bool) -> Result<i32, Refusal> {
     let full = PodView::name(pod);
-    let bad = |what: String| (400, "BadRequest", format!("container \"{name}\" in pod \"{full}\" {what}"));
+    let bad = |what: String| {
+        (400, "BadRequest", format!("container \"{name}\" in pod \"{full}\" {what}"))
+    };
     if pod.container(name).is_none() {
         let text = format!("container {name} is not valid for pod {full}");
         return Err((400, "BadRequest", text));
@@ -158,7 +155,8 @@ fn which_run(
     let last = container.last_state.as_ref().and_then(|l| l.terminated.as_ref());
     let waits = state.running.is_none() && state.terminated.is_none();
     if previous {
-        let missing = format!("previous terminated container \"{name}\" in pod \"{full}\" not found");
+        let missing =
+            format!("previous terminated container \"{name}\" in pod \"{full}\" not found");
         last.ok_or((400, "BadRequest", missing))?;
         // A waiting container's latest run is its previous one.
         return Ok(if waits { container.restart_count } else { container.restart_count - 1 });
@@ -209,7 +207,8 @@ mod tests {
             (
                 of(pulling, json!({})),
                 false,
-                Err("container \"c\" in pod \"p\" is waiting to start: image can't be pulled".to_owned()),
+                Err("container \"c\" in pod \"p\" is waiting to start: image can't be pulled"
+                    .to_owned()),
             ),
         ];
         for (status, previous, expected) in table {

@@ -5,4 +5,4 @@ mod reporter;
 mod status;
 
 pub use facts::NodeFacts;
-pub(super) use reporter::{NodeReporter, ReporterArgs};
+pub(super) use reporter::NodeReporter;

@@ -167,9 +167,10 @@ impl Handler<NodeSeen> for NodeReporter {
         let status = node.status.unwrap_or_default();
         let seen = status.conditions.unwrap_or_default();
         // A controller gave this node up: speak up at once.
-        let disputed = self.conditions.iter().any(|own| {
-            seen.iter().any(|c| c.type_ == own.type_ && c.status != own.status)
-        });
+        let disputed = self
+            .conditions
+            .iter()
+            .any(|own| seen.iter().any(|c| c.type_ == own.type_ && c.status != own.status));
         let stale = |c: &NodeCondition| {
             let own = self.conditions.iter().find(|o| o.type_ == c.type_);
             own.is_some_and(|o| o.last_heartbeat_time > c.last_heartbeat_time)

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{
-        ContainerImage, Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus,
-    },
+    api::core::v1::{ContainerImage, Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
     jiff::Timestamp,
 };
@@ -65,8 +63,7 @@ pub(super) fn status(
         .into_iter()
         .map(|address| NodeAddress { type_: "InternalIP".to_owned(), address })
         .collect();
-    addresses
-        .push(NodeAddress { type_: "Hostname".to_owned(), address: config.name.clone() });
+    addresses.push(NodeAddress { type_: "Hostname".to_owned(), address: config.name.clone() });
     NodeStatus {
         capacity: Some(facts.capacity.clone()),
         allocatable: Some(facts.allocatable.clone()),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use kabuki_runtime::volume::{self, HostPathType, VolumeFile};
 
-pub use files::{FileError, FileInput, references};
+pub use files::{FileInput, references};
 pub use tokens::{TokenRef, Tokens};
 
 use super::{context::NodeContext, pod_view::PodView, resources::number};

@@ -103,8 +103,8 @@ async fn request(
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), PodView::namespace(pod));
     let body = TokenRequest {
         metadata: ObjectMeta::default(),
-        spec: TokenRequestSpec {
-            audiences: wanted.audience.clone().into_iter().collect(),
+        spec: Some(TokenRequestSpec {
+            audiences: Some(wanted.audience.clone().into_iter().collect()),
             expiration_seconds: Some(wanted.seconds),
             bound_object_ref: Some(BoundObjectReference {
                 api_version: Some("v1".to_owned()),
@@ -112,7 +112,7 @@ async fn request(
                 name: Some(PodView::name(pod).to_owned()),
                 uid: Some(pod.uid().to_owned()),
             }),
-        },
+        }),
         status: None,
     };
     let failed = |reason: String| format!("failed to fetch token: {reason}");
@@ -122,7 +122,7 @@ async fn request(
         .await
         .map_err(|_| failed(format!("no answer within {} s", REQUEST_WITHIN.as_secs())))?
         .map_err(|e| failed(e.to_string()))?;
-    let token = answer.status.map(|s| s.token).unwrap_or_default();
+    let token = answer.status.and_then(|s| s.token).unwrap_or_default();
     if token.is_empty() {
         return Err(failed("the API answered without a token".to_owned()));
     }

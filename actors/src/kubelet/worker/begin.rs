@@ -190,11 +190,7 @@ impl PodWorker {
 
     /// Runs work to its end even if this actor falls meanwhile: half a container is worse than
     /// one nobody waits for.
-    fn run(
-        &mut self,
-        work: impl Future<Output = Outcome> + Send + 'static,
-        ctx: &mut Ctx<Self>,
-    ) {
+    fn run(&mut self, work: impl Future<Output = Outcome> + Send + 'static, ctx: &mut Ctx<Self>) {
         let task = tokio::spawn(work);
         ctx.offload(task, |this, done, ctx| match done {
             Ok(outcome) => this.take(outcome, ctx),
@@ -227,11 +223,7 @@ impl PodWorker {
     }
 
     /// Listens to a sandbox, from now on.
-    pub(super) fn listen(
-        &mut self,
-        events: &broadcast::Sender<PodEvent>,
-        ctx: &mut Ctx<Self>,
-    ) {
+    pub(super) fn listen(&mut self, events: &broadcast::Sender<PodEvent>, ctx: &mut Ctx<Self>) {
         if let Some(earlier) = self.listener.take() {
             earlier.cancel();
         }

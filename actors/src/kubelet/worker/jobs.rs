@@ -95,10 +95,8 @@ async fn try_sandbox(job: &Job) -> Result<Vec<String>, String> {
     }
     if !pod.host_network() {
         let mut state = node.config.network.state();
-        let ready = tokio::time::timeout(
-            NETWORK_WITHIN,
-            state.wait_for(|s| *s == NetworkState::Ready),
-        );
+        let ready =
+            tokio::time::timeout(NETWORK_WITHIN, state.wait_for(|s| *s == NetworkState::Ready));
         if !matches!(ready.await, Ok(Ok(_))) {
             let text = "network is not ready: container runtime network not ready";
             job.tell("", true, "NetworkNotReady", text);

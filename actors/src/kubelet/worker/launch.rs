@@ -24,7 +24,7 @@ const SERVICES_WITHIN: Duration = Duration::from_secs(10);
 /// Where a container may leave its last words, unless it says otherwise.
 const TERMINATION_PATH: &str = "/dev/termination-log";
 /// Annotations of a container, read again when it is adopted.
-pub(super) const IMAGE_ANNOTATION: &str = "kabuki.io/spec-image";
+pub(in crate::kubelet) const IMAGE_ANNOTATION: &str = "kabuki.io/spec-image";
 
 /// Creates and starts one container.
 pub(super) async fn start(
@@ -57,9 +57,11 @@ async fn attempt_start(
     image: &Arc<ImageInfo>,
     config_error: impl Fn(String) -> Failure,
 ) -> Result<Running, Failure> {
-    let spec = job.pod.container(name).cloned().ok_or_else(|| {
-        config_error(format!("container {name} is not in the pod any more"))
-    })?;
+    let spec = job
+        .pod
+        .container(name)
+        .cloned()
+        .ok_or_else(|| config_error(format!("container {name} is not in the pod any more")))?;
     let sandbox = job.sandbox.clone().ok_or_else(|| config_error("no sandbox".to_owned()))?;
     let env = environment(job, &spec).await.map_err(&config_error)?;
     let mounts = mounts(job, &spec, attempt, &env).await.map_err(&config_error)?;
@@ -142,7 +144,12 @@ async fn mounts(
         let source = match sub_path(mount, env) {
             Some(sub) => {
                 let resolved = volumes::sub_path(&job.node, &job.pod, source, sub).await;
-                resolved.map_err(|e| format!("failed to prepare subPath for volumeMount \"{}\" of container \"{}\": {e}", mount.name, spec.name))?
+                resolved.map_err(|e| {
+                    format!(
+                        "failed to prepare subPath for volumeMount \"{}\" of container \"{}\": {e}",
+                        mount.name, spec.name
+                    )
+                })?
             }
             None => source,
         };

@@ -20,7 +20,6 @@ use super::{
     context::{NodeContext, timestamp},
     kubelet::{Kubelet, PodGone},
     machine::{Action, Machine, Outcome},
-    pod_view::PodView,
     sandbox::PodSandbox,
 };
 use crate::{

@@ -156,6 +156,7 @@ pub(super) async fn send_status(job: &Job, patch: &Value) -> Result<Pod, StatusE
         Api::namespaced(job.node.config.client.clone(), PodView::namespace(&*job.pod));
     let name = PodView::name(&*job.pod);
     let params = PatchParams::default();
-    let write = api.patch_status(name, &params, &Patch::Strategic(patch));
+    let patch = Patch::Strategic(patch);
+    let write = api.patch_status(name, &params, &patch);
     Ok(timeout(WRITE_WITHIN, write).await.map_err(|_| StatusError::Timeout)??)
 }
