@@ -308,7 +308,7 @@ mod tests {
             ]
         };
         assert_eq!(run(access.clone(), None).unwrap(), expected(0o644, 0o644));
-        assert_eq!(run(access, Some(2000)).unwrap(), expected(0o640, 0o664));
+        assert_eq!(run(access, Some(2000)).unwrap(), expected(0o640, 0o644));
     }
 
     #[test]
