@@ -51,7 +51,13 @@ impl Registry {
         let mut names = 0;
         for _ in 0..CREATE_ATTEMPTS_MAX {
             if generated {
-                object["metadata"]["name"] = name::generate(&base).into();
+                let name = name::generate(&base);
+                if kind == NAMESPACE {
+                    // The one default that depends on the name.
+                    object["metadata"]["labels"]["kubernetes.io/metadata.name"] =
+                        name.as_str().into();
+                }
+                object["metadata"]["name"] = name.into();
             }
             match self.create_once(info, kind, ns, &object).await? {
                 Attempt::Done(object) => {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, stream};
 use kabuki_api::{
     kind::{EVENT, EVENTS_EVENT, Kind, NAMESPACE, POD},
     status::Status,
@@ -25,6 +26,8 @@ use super::{
 
 /// Attempts of a delete while others change the object.
 const DELETE_ATTEMPTS_MAX: usize = 12;
+/// Deletes of one collection that are under way at once.
+const DELETES_AT_ONCE: usize = 16;
 /// Finalizer that keeps an owner until its dependents are orphaned.
 pub(crate) const ORPHAN: &str = "orphan";
 /// Finalizer that keeps an owner until its dependents are deleted.
@@ -120,7 +123,8 @@ impl Registry {
         }
     }
 
-    /// Deletes all objects a list selects, one by one; those that vanish meanwhile are skipped.
+    /// Deletes all objects a list selects, a few at once so that they share commits; those that
+    /// vanish meanwhile are skipped.
     /// Answers what was deleted.
     ///
     /// # Errors
@@ -134,9 +138,14 @@ impl Registry {
     ) -> Result<Vec<Deleted>, Status> {
         check_options(options)?;
         let selected = self.list_consistent(kind, list).await?;
-        let mut deleted = Vec::with_capacity(selected.items.len());
-        for object in selected.items {
-            match self.delete(info, kind, object.namespace(), object.name(), options).await {
+        let mut deletes = stream::iter(selected.items)
+            .map(|object| async move {
+                self.delete(info, kind, object.namespace(), object.name(), options).await
+            })
+            .buffered(DELETES_AT_ONCE);
+        let mut deleted = Vec::new();
+        while let Some(result) = deletes.next().await {
+            match result {
                 Ok(one) => deleted.push(one),
                 Err(status) if status.is_not_found() => {}
                 Err(status) => return Err(status),

@@ -18,6 +18,7 @@ use super::{
     canonical,
     object::text,
     store::{Registry, RegistryConfig},
+    strategy::strings,
 };
 
 const IP_TOPIC: &str = "/registry/kabuki/serviceips/";
@@ -120,6 +121,7 @@ fn plan_ip(
         }
         return Ok(());
     }
+    check_families(&new["spec"])?;
     let listed = new["spec"]["clusterIPs"][0].as_str().unwrap_or_default().to_owned();
     let mut wanted = text(&new["spec"], "clusterIP").to_owned();
     if wanted.is_empty() {
@@ -154,6 +156,25 @@ fn plan_ip(
         spec["ipFamilies"] = json!(["IPv4"]);
     }
     Ok(())
+}
+
+/// There is one range, of IPv4.
+fn check_families(spec: &Value) -> Result<(), FieldError> {
+    if text(spec, "ipFamilyPolicy") == "RequireDualStack" {
+        return Err(FieldError::invalid(
+            "spec.ipFamilyPolicy",
+            "RequireDualStack",
+            "this cluster is not configured for dual-stack services",
+        ));
+    }
+    match strings(&spec["ipFamilies"]).iter().position(|family| *family != "IPv4") {
+        Some(index) => Err(FieldError::invalid(
+            format!("spec.ipFamilies[{index}]"),
+            spec["ipFamilies"][index].clone(),
+            "not configured on this cluster",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn requested_ip(store: &Store, cfg: &RegistryConfig, text: &str) -> Result<Ipv4Addr, FieldError> {

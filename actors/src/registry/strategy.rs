@@ -4,7 +4,7 @@
 
 use kabuki_api::{
     defaults,
-    kind::{CLUSTER_ROLE_BINDING, DEPLOYMENT, Kind, NAMESPACE, NODE, POD, ROLE_BINDING},
+    kind::{CLUSTER_ROLE_BINDING, DEPLOYMENT, Kind, NAMESPACE, POD, ROLE_BINDING},
     schema,
     status::{Status, strict_errors},
     validate::FieldError,
@@ -147,12 +147,6 @@ pub(super) fn address(
     Ok(())
 }
 
-/// Whether a create clears the status: all kinds with a status endpoint but Node, whose kubelet
-/// registers with one.
-fn clears_status(kind: &Kind) -> bool {
-    kind.has_status() && kind != NODE
-}
-
 /// Prepares a new object: system metadata, status, generation. Defaults are applied here.
 pub(super) fn before_create(
     kind: &'static Kind,
@@ -176,11 +170,7 @@ pub(super) fn before_create(
             meta.insert("generation".into(), 1.into());
         }
     }
-    if clears_status(kind) {
-        object["status"] = json!({});
-    }
     if kind == NAMESPACE {
-        object["status"] = json!({"phase": "Active"});
         let finalizers = object["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
         if !finalizers.iter().any(|f| f == "kubernetes") {
             let mut finalizers = finalizers;
@@ -189,6 +179,7 @@ pub(super) fn before_create(
         }
     }
     defaults::apply(kind, object);
+    defaults::initial_status(kind, object);
     Ok(())
 }
 

@@ -82,6 +82,9 @@ async fn generated_names_differ_and_dry_runs_store_nothing() {
     let a = c.make(CONFIG_MAP, object.clone()).await;
     let b = c.make(CONFIG_MAP, object).await;
     assert!(a.name().starts_with("x-") && a.name().len() == 7 && a.name() != b.name());
+    let ns = json!({"metadata": {"generateName": "ns-"}});
+    let ns = c.create(&internal(), NAMESPACE, "", ns).await.unwrap().object;
+    assert_eq!(ns.labels()["kubernetes.io/metadata.name"], ns.name());
     let dry = RequestInfo { dry_run: true, ..internal() };
     let before = c.store().revision();
     c.create(&dry, CONFIG_MAP, "default", config("y", "1")).await.unwrap();
@@ -271,4 +274,16 @@ async fn bootstrap_is_idempotent_and_repairs_roles() {
     assert_eq!(view.value()["rules"].as_array().unwrap().len(), 10);
     let system = c.get(NAMESPACE, "", "kube-system").unwrap();
     assert_eq!(system.value()["metadata"]["labels"]["kubernetes.io/metadata.name"], "kube-system");
+}
+
+#[tokio::test]
+async fn a_deposed_leader_cannot_write() {
+    let c = cluster().await;
+    let term = c.store().leadership().borrow().term;
+    let current = c.fenced(term);
+    current.create(&internal(), CONFIG_MAP, "default", config("a", "1")).await.unwrap();
+    let past = c.fenced(term + 1);
+    let refused = past.create(&internal(), CONFIG_MAP, "default", config("b", "1")).await;
+    assert_eq!(refused.unwrap_err().code, 503);
+    assert!(c.get(CONFIG_MAP, "default", "b").is_none());
 }
