@@ -63,7 +63,9 @@ async fn objects(api: &TestApi, kubectl: &Kubectl, ns: &str) {
     kubectl.ok(&format!("label -n {ns} cm c tier=x")).await;
     kubectl.ok(&format!("annotate -n {ns} cm c note=x")).await;
     assert!(kubectl.ok(&format!("get -n {ns} cm -l tier=x -o name")).await.contains("configmap/c"));
-    kubectl.ok(&format!("patch -n {ns} cm c --type=merge -p '{{\"data\":{{\"a\":\"nine\"}}}}'")).await;
+    kubectl
+        .ok(&format!("patch -n {ns} cm c --type=merge -p '{{\"data\":{{\"a\":\"nine\"}}}}'"))
+        .await;
     let path = "[{\"op\":\"remove\",\"path\":\"/data/b\"}]";
     kubectl.ok(&format!("patch -n {ns} cm c --type=json -p '{path}'")).await;
     let edit = [("KUBE_EDITOR", "sed -i s/nine/ten/")];
@@ -187,15 +189,5 @@ async fn kube_rs_lists_and_watches() {
     assert_eq!(seen.metadata.name.as_deref(), Some("k"));
     let missing = maps.get("x").await.unwrap_err();
     assert!(missing.to_string().contains("not found"), "{missing}");
-    api.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "by hand"]
-async fn serve_by_hand() {
-    let api = TestApi::start().await;
-    std::fs::copy(api.dir.path().join("admin.kubeconfig"), "/tmp/http-admin.kubeconfig").unwrap();
-    println!("{}", api.url);
-    tokio::signal::ctrl_c().await.unwrap();
     api.stop().await;
 }

@@ -183,9 +183,12 @@ impl Object {
 
     fn write_spliced(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&PREFIX[1..]);
-        out.extend_from_slice(b"\"resourceVersion\":\"");
-        out.extend_from_slice(self.record.mod_revision.to_string().as_bytes());
-        out.extend_from_slice(b"\",");
+        // What a dry run would have created has no revision.
+        if self.record.mod_revision > 0 {
+            out.extend_from_slice(b"\"resourceVersion\":\"");
+            out.extend_from_slice(self.record.mod_revision.to_string().as_bytes());
+            out.extend_from_slice(b"\",");
+        }
         out.extend_from_slice(self.record.value.get(PREFIX.len()..).unwrap_or(b"}}"));
     }
 

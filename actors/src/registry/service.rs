@@ -245,7 +245,10 @@ fn plan_ports(
     let held: Vec<Value> =
         old.and_then(|o| o["spec"]["ports"].as_array().cloned()).unwrap_or_default();
     let held_keys = old.map(keys_of).unwrap_or_default();
-    let Some(ports) = new["spec"]["ports"].as_array_mut() else { return Ok(()) };
+    // Not by index: that would make the list, as null, where the service has none.
+    let Some(ports) = new["spec"].get_mut("ports").and_then(Value::as_array_mut) else {
+        return Ok(());
+    };
     for (index, port) in ports.iter_mut().enumerate() {
         let before = held
             .iter()

@@ -61,7 +61,10 @@ fn mount(pod: &mut Value) {
     let name = existing.map_or_else(new_volume_name, str::to_owned);
     let mut used = false;
     for list in ["initContainers", "containers"] {
-        let Some(containers) = pod["spec"][list].as_array_mut() else { continue };
+        // Not by index: that would make the list, as null, where the pod has none.
+        let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
         for container in containers {
             used |= mount_in(container, &name);
         }
