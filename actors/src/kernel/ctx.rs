@@ -235,19 +235,15 @@ impl<A: Performer> Ctx<A> {
         D: FnOnce(&mut A, T, &mut Ctx<A>) + Send + 'static,
     {
         let (gate, errands) = (self.gate.clone(), self.errands.clone());
-        let watched = Watched::new(self.cell().clone(), work);
         self.background(async move {
             let Ok(_turn) = gate.acquire_owned().await else { return };
-            let errand = match watched.await {
-                Ok(result) => Errand::Done(
-                    TypeId::of::<Offloaded<T>>(),
-                    type_name::<Offloaded<T>>(),
-                    Box::new(move |act, ctx| done(act, result, ctx)),
-                ),
-                Err(fallen) => Errand::Fallen(fallen),
-            };
+            let result = work.await;
             // Refused by an attendant that is gone: the result belongs to an earlier life.
-            drop(errands.send(errand));
+            drop(errands.send(Errand::Done(
+                TypeId::of::<Offloaded<T>>(),
+                type_name::<Offloaded<T>>(),
+                Box::new(move |act, ctx| done(act, result, ctx)),
+            )));
         });
     }
 
@@ -292,7 +288,8 @@ impl<A: Performer> Ctx<A> {
         })
     }
 
-    /// Runs a future on the pool that lives no longer than this life of the actor.
+    /// Runs a future on the pool that lives no longer than this life of the actor. Its panic is the
+    /// actor's panic.
     ///
     /// # Panics
     /// With more than [`MAX_TASKS`] tasks.
@@ -303,7 +300,14 @@ impl<A: Performer> Ctx<A> {
         while self.tasks.try_join_next().is_some() {}
         assert!(self.tasks.len() < MAX_TASKS, "too many timers and offloads in one actor");
         let pool = self.cell().shared.pool.clone();
-        TimerHandle(self.tasks.spawn_on(work, &pool))
+        let watched = Watched::new(self.cell().clone(), work);
+        let errands = self.errands.clone();
+        let task = async move {
+            if let Err(fallen) = watched.await {
+                drop(errands.send(Errand::Fallen(fallen)));
+            }
+        };
+        TimerHandle(self.tasks.spawn_on(task, &pool))
     }
 
     /// Sends itself `msg` when another actor has ended (death watch). Dropped on restart.
