@@ -1,0 +1,94 @@
+//! Carrying out a plan.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use kabuki_api::status::Status;
+
+use super::{
+    backend::Backend,
+    command::{Command, Note, Plan},
+    controller::Failure,
+};
+
+/// Commands of one stage under way at once.
+const MAX_PARALLEL: usize = 64;
+
+/// Why a plan was not carried out to its end.
+#[derive(Debug)]
+pub enum Halt {
+    /// An object changed since the decision.
+    Conflict,
+    /// A command was refused.
+    Refused(Failure),
+}
+
+/// Runs the stages in order; the first one with a failure is the last one.
+pub async fn carry_out(
+    backend: Arc<dyn Backend>,
+    component: &'static str,
+    plan: Plan,
+) -> Result<(), Halt> {
+    for stage in plan.stages {
+        let runs = stage.into_iter().map(|command| one(&backend, component, command));
+        let results: Vec<_> = stream::iter(runs).buffer_unordered(MAX_PARALLEL).collect().await;
+        let mut halt = None;
+        for result in results {
+            match result {
+                Ok(()) => {}
+                Err(Halt::Refused(failure)) => halt = Some(Halt::Refused(failure)),
+                Err(Halt::Conflict) if halt.is_none() => halt = Some(Halt::Conflict),
+                Err(Halt::Conflict) => {}
+            }
+        }
+        if let Some(halt) = halt {
+            return Err(halt);
+        }
+    }
+    Ok(())
+}
+
+async fn one(
+    backend: &Arc<dyn Backend>,
+    component: &'static str,
+    command: Command,
+) -> Result<(), Halt> {
+    if let Command::Record(note) = command {
+        backend.record(component, note);
+        return Ok(());
+    }
+    let announce = match &command {
+        Command::Create { announce, .. } | Command::Delete { announce, .. } => announce.clone(),
+        _ => None,
+    };
+    let (what, creating) = (command.describe(), matches!(command, Command::Create { .. }));
+    let name = command_name(&command);
+    match backend.apply(component, command).await {
+        Ok(name) => {
+            if let Some(a) = announce {
+                let message = format!("{}{name}", a.prefix);
+                backend.record(component, Note::normal(a.on, a.reason, message));
+            }
+            Ok(())
+        }
+        Err(status) if is_conflict(&status) || (!creating && status.is_not_found()) => {
+            Err(Halt::Conflict)
+        }
+        Err(status) => Err(Halt::Refused(Failure { what, creating, name, status })),
+    }
+}
+
+/// Whether deciding again on the current state is all it takes.
+fn is_conflict(status: &Status) -> bool {
+    status.is_conflict()
+}
+
+fn command_name(command: &Command) -> String {
+    match command {
+        Command::Create { object, .. } => {
+            object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+        }
+        Command::Update { name, .. } | Command::Delete { name, .. } => name.clone(),
+        Command::Record(_) => String::new(),
+    }
+}

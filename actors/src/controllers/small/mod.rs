@@ -1,0 +1,9 @@
+//! Controllers of one rule each.
+
+mod bootstrap_token;
+mod event_ttl;
+mod namespace_objects;
+
+pub(crate) use bootstrap_token::BootstrapTokenCleaner;
+pub(crate) use event_ttl::EventCleaner;
+pub(crate) use namespace_objects::{RootCaPublisher, ServiceAccountController};
