@@ -6,8 +6,51 @@
 //! store's state in memory is the cache) and leader election (see [`LeaderGate`]).
 
 mod claim;
+mod config;
+mod deployment;
 mod endpoints;
 pub(crate) mod framework;
+mod leader_gate;
 pub(crate) mod model;
 mod replicaset;
 mod small;
+
+use std::sync::Arc;
+
+pub use config::ControlConfig;
+pub use leader_gate::{LeaderGate, LeaderGateArgs};
+
+use crate::{
+    kernel::{ChildSpec, SupervisorRef},
+    registry::Registry,
+};
+use framework::{Backend, Controller, EventRecorder, Reconciler, ReconcilerArgs, Stage};
+
+/// Puts all controllers on stage below `parent`. `registry` must be fenced with the term in which
+/// this member leads.
+pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig) {
+    let recorder = parent.start::<EventRecorder>("events", registry.clone(), ChildSpec::default());
+    let stage: Arc<dyn Backend> = Stage::new(registry, recorder);
+    let cast = Cast { parent, stage };
+    cast.play("serviceaccount", small::ServiceAccountController);
+    let ca_pem = Arc::clone(&config.root_ca_pem);
+    cast.play("root-ca", small::RootCaPublisher { ca_pem });
+    cast.play("deployment", deployment::DeploymentController);
+    cast.play("replicaset", replicaset::ReplicaSetController);
+    cast.play("endpointslice", endpoints::EndpointSliceController);
+    cast.play("endpoints", endpoints::EndpointsController);
+    cast.play("bootstrap-token", small::BootstrapTokenCleaner);
+    cast.play("event-ttl", small::EventCleaner);
+}
+
+struct Cast<'a> {
+    parent: &'a SupervisorRef,
+    stage: Arc<dyn Backend>,
+}
+
+impl Cast<'_> {
+    fn play<C: Controller>(&self, id: &str, controller: C) {
+        let args = ReconcilerArgs { controller, backend: Arc::clone(&self.stage) };
+        self.parent.start::<Reconciler<C>>(id, args, ChildSpec::default());
+    }
+}

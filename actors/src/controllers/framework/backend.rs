@@ -76,7 +76,7 @@ impl Backend for Stage {
                 .await
                 .map(|written| written.object.name().to_owned()),
             Command::Delete { kind, namespace, name, options, .. } => {
-                match registry.delete(&info, kind, &namespace, &name, options).await {
+                match registry.delete(&info, kind, &namespace, &name, &options).await {
                     Ok(_) => Ok(name),
                     Err(status) if status.is_not_found() => Ok(name),
                     Err(status) => Err(status),

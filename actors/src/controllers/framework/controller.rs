@@ -86,7 +86,7 @@ pub struct Failure {
 
 /// A decision and what it depends on. State, if any, is only what a decision remembers from earlier
 /// changes, and can be lost at any time.
-pub(crate) trait Controller: Clone + Send + 'static {
+pub(crate) trait Controller: Clone + Send + Unpin + 'static {
     /// Upstream's name of the controller, source of its events.
     const NAME: &'static str;
     /// Most keys whose commands are under way at once.
@@ -107,12 +107,7 @@ pub(crate) trait Controller: Clone + Send + 'static {
     }
 
     /// Decides. `now` is the wall clock; `view` is newer than every change reported before.
-    fn reconcile(
-        &mut self,
-        view: &dyn View,
-        key: &Key,
-        now: Time,
-    ) -> Result<Plan, ReconcileError>;
+    fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError>;
 
     /// What to do (conditions, events) when a command of the plan was refused other than by a
     /// conflict. The key is tried again in any case.

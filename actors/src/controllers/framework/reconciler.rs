@@ -169,7 +169,8 @@ impl<C: Controller> Reconciler<C> {
         }
         for _ in 0..MAX_DECISIONS {
             if self.running >= C::WORKERS {
-                return self.set_alarm(ctx);
+                // The next one to finish looks again; an alarm now could only spin.
+                return;
             }
             let Some(key) = self.queue.take(ctx.now()) else { break };
             self.decide(key, ctx);
@@ -245,8 +246,12 @@ impl<C: Controller> Reconciler<C> {
         let (text, panicked) = (text.clone(), matches!(outcome, Outcome::Panicked(_)));
         let name = key.to_string();
         if self.queue.finish(key, outcome, now) {
-            tracing::error!(controller = C::NAME, key = name, error = text,
-                "an object keeps failing and is set aside for a while; correct or delete it");
+            tracing::error!(
+                controller = C::NAME,
+                key = name,
+                error = text,
+                "an object keeps failing and is set aside for a while; correct or delete it"
+            );
         } else if panicked {
             tracing::error!(controller = C::NAME, key = name, error = text, "a decision panicked");
         } else {

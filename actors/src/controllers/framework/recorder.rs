@@ -66,7 +66,8 @@ pub(crate) struct Correlator {
 impl Correlator {
     fn judge(&mut self, record: &Record, now: Instant, wall: Time) -> Verdict {
         let note = &record.note;
-        let about = format!("{}/{}", note.on.kind.key(&note.on.namespace, &note.on.name), note.on.uid);
+        let about =
+            format!("{}/{}", note.on.kind.key(&note.on.namespace, &note.on.name), note.on.uid);
         if !self.admit((record.component, about.clone()), now) {
             self.dropped += 1;
             return Verdict::Flood;
@@ -214,18 +215,14 @@ mod tests {
     use crate::controllers::framework::ObjectRef;
 
     fn record(message: &str) -> Record {
-        let on = ObjectRef {
-            kind: POD,
-            namespace: "ns".into(),
-            name: "p".into(),
-            uid: "u".into(),
-        };
+        let on = ObjectRef { kind: POD, namespace: "ns".into(), name: "p".into(), uid: "u".into() };
         Record { component: "test", note: Note::normal(on, "Because", message) }
     }
 
     #[test]
     fn repeated_events_count_up() {
-        let (mut correlator, now, wall) = (Correlator::default(), Instant::now(), Time::from_secs(1));
+        let (mut correlator, now, wall) =
+            (Correlator::default(), Instant::now(), Time::from_secs(1));
         let Verdict::New { name } = correlator.judge(&record("a"), now, wall) else { panic!() };
         assert_eq!(name, "p.3b9aca00");
         let again = correlator.judge(&record("a"), now, Time::from_secs(2));
@@ -238,7 +235,8 @@ mod tests {
 
     #[test]
     fn floods_are_dropped_and_memory_is_bounded() {
-        let (mut correlator, now, wall) = (Correlator::default(), Instant::now(), Time::from_secs(1));
+        let (mut correlator, now, wall) =
+            (Correlator::default(), Instant::now(), Time::from_secs(1));
         for n in 0..BURST {
             assert_ne!(correlator.judge(&record(&n.to_string()), now, wall), Verdict::Flood);
         }

@@ -30,7 +30,11 @@ impl IntOrString {
             Self::Text(text) => text.strip_suffix('%').and_then(|p| p.parse::<i64>().ok()),
         };
         let hundredths = percent.unwrap_or(0).saturating_mul(total);
-        if round_up { hundredths.saturating_add(99).div_euclid(100) } else { hundredths.div_euclid(100) }
+        if round_up {
+            hundredths.saturating_add(99).div_euclid(100)
+        } else {
+            hundredths.div_euclid(100)
+        }
     }
 }
 

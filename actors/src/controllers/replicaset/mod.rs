@@ -55,12 +55,7 @@ impl Controller for ReplicaSetController {
         out.dedup();
     }
 
-    fn reconcile(
-        &mut self,
-        view: &dyn View,
-        key: &Key,
-        now: Time,
-    ) -> Result<Plan, ReconcileError> {
+    fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError> {
         let Some(found) = Found::look(view, key)? else { return Ok(Plan::done()) };
         let Found { set, me, active, terminating, commands } = &found;
         let mut plan = Plan::done();
@@ -152,14 +147,16 @@ fn scale(
     let wanted = usize::try_from(set.spec.replicas).unwrap_or(0);
     if active.len() < wanted {
         let missing = (wanted - active.len()).min(MAX_BURST);
-        let announce = Announce { on: me.clone(), reason: "SuccessfulCreate", prefix: "Created pod: " };
+        let announce =
+            Announce { on: me.clone(), reason: "SuccessfulCreate", prefix: "Created pod: " };
         let body = new_pod(set, me);
         let one = Command::create(POD, body).announced(announce);
         slow_start(plan, missing, || one.clone());
     } else if active.len() > wanted {
         let surplus = (active.len() - wanted).min(MAX_BURST);
         let related = related_pods(view, set)?;
-        let announce = Announce { on: me.clone(), reason: "SuccessfulDelete", prefix: "Deleted pod: " };
+        let announce =
+            Announce { on: me.clone(), reason: "SuccessfulDelete", prefix: "Deleted pod: " };
         let victims = rank::first_to_go(active, &related, surplus);
         plan.then_all(
             victims
@@ -213,8 +210,6 @@ fn related_pods(
             .collect(),
     };
     let mut pods = list::<Pod>(view, POD, namespace)?;
-    pods.retain(|pod| {
-        pod.is_active() && uids.iter().any(|uid| pod.metadata.is_controlled_by(uid))
-    });
+    pods.retain(|pod| pod.is_active() && uids.iter().any(|uid| pod.metadata.is_controlled_by(uid)));
     Ok(pods)
 }

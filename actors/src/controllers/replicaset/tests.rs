@@ -91,8 +91,7 @@ fn deletes_the_least_valuable_pods() {
     let mut unready = pod("unready", "rs");
     unready["status"]["conditions"][0]["status"] = "False".into();
     let mut cheap = pod("cheap", "rs");
-    cheap["metadata"]["annotations"] =
-        json!({"controller.kubernetes.io/pod-deletion-cost": "-5"});
+    cheap["metadata"]["annotations"] = json!({"controller.kubernetes.io/pod-deletion-cost": "-5"});
     let mut alone = pod("alone", "rs");
     alone["spec"]["nodeName"] = "n2".into();
     let mut young = pod("young", "rs");

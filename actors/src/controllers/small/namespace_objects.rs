@@ -137,8 +137,10 @@ mod tests {
         let key = Key::new("", "ns");
         let mut ca = RootCaPublisher { ca_pem: "PEM".into() };
         let now = Time::from_secs(0);
-        let map = |pem: &str| json!({"metadata": {"name": ROOT_CA, "namespace": "ns"},
-            "data": {ROOT_CA_KEY: pem}});
+        let map = |pem: &str| {
+            json!({"metadata": {"name": ROOT_CA, "namespace": "ns"},
+            "data": {ROOT_CA_KEY: pem}})
+        };
         let account = json!({"metadata": {"name": "default", "namespace": "ns"}});
         let bare = MemView::new().with(NAMESPACE, namespace(false));
         let full = bare.clone().with(SERVICE_ACCOUNT, account).with(CONFIG_MAP, map("PEM"));
