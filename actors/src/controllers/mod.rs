@@ -12,6 +12,7 @@ mod endpoints;
 pub(crate) mod framework;
 mod leader_gate;
 pub(crate) mod model;
+mod nodes;
 mod replicaset;
 mod small;
 
@@ -39,6 +40,12 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     cast.play("replicaset", replicaset::ReplicaSetController);
     cast.play("endpointslice", endpoints::EndpointSliceController);
     cast.play("endpoints", endpoints::EndpointsController);
+    cast.play("node-lifecycle", nodes::NodeLifecycle::new(config.node_grace));
+    cast.play("taint-eviction", nodes::TaintEviction::new(config.settle));
+    let (range, node_bits) = (config.pod_cidr, config.node_cidr_bits);
+    cast.play("node-ipam", nodes::NodeIpam { range, node_bits });
+    cast.play("pod-gc", nodes::PodGc::new(config.orphan_quarantine));
+    cast.play("namespace", small::NamespaceController);
     cast.play("bootstrap-token", small::BootstrapTokenCleaner);
     cast.play("event-ttl", small::EventCleaner);
 }

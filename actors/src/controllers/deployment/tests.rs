@@ -255,7 +255,7 @@ fn pausing_and_scaling() {
     let mut world = World::new(deployment(10, "v1"));
     world.run(None);
     world.set_image("v2");
-    for _ in 0..2 {
+    for _ in 0..3 {
         let plan = world.decide();
         world.apply(&plan);
     }

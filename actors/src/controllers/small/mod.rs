@@ -2,8 +2,10 @@
 
 mod bootstrap_token;
 mod event_ttl;
+mod namespace;
 mod namespace_objects;
 
 pub(crate) use bootstrap_token::BootstrapTokenCleaner;
 pub(crate) use event_ttl::EventCleaner;
+pub(crate) use namespace::NamespaceController;
 pub(crate) use namespace_objects::{RootCaPublisher, ServiceAccountController};
