@@ -10,11 +10,14 @@ mod config;
 mod deployment;
 mod endpoints;
 pub(crate) mod framework;
+mod gc;
 mod leader_gate;
 pub(crate) mod model;
 mod nodes;
 mod replicaset;
 mod small;
+#[cfg(test)]
+mod stage_tests;
 
 use std::sync::Arc;
 
@@ -45,6 +48,7 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     let (range, node_bits) = (config.pod_cidr, config.node_cidr_bits);
     cast.play("node-ipam", nodes::NodeIpam { range, node_bits });
     cast.play("pod-gc", nodes::PodGc::new(config.orphan_quarantine));
+    cast.play("garbage-collector", gc::GarbageCollector::default());
     cast.play("namespace", small::NamespaceController);
     cast.play("bootstrap-token", small::BootstrapTokenCleaner);
     cast.play("event-ttl", small::EventCleaner);

@@ -283,7 +283,7 @@ impl Hands for FakeHands {
 async fn feed(actor: &ActorRef<Scheduler>, kind: &'static Kind, values: Vec<Value>, gone: bool) {
     let change = |value| Change { object: MemView::new().put(kind, value), previous: None, gone };
     let changes = values.into_iter().map(change).collect();
-    actor.tell_or_wait(Feed { kind, changes, begins: false, ends: false }).await.unwrap();
+    actor.tell_or_wait(Feed { kind, changes, state: false, begins: false, ends: false }).await.unwrap();
 }
 
 #[test]
@@ -337,4 +337,31 @@ fn gated_foreign_and_leaving_pods_are_left_alone() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(*hands.done.lock().unwrap(), ["gated on n", "Scheduled"]);
     });
+}
+
+/// `cargo test --release -p kabuki-actors --lib scheduler::tests::figures -- --ignored --nocapture`
+#[test]
+#[ignore = "prints figures"]
+fn figures() {
+    const NODES: usize = 5000;
+    const PODS: usize = 10_000;
+    let zones = |n: usize| json!({"metadata": {"labels": {"zone": format!("z{}", n % 3)}}});
+    let near = json!({"metadata": {"labels": {"app": "p"}}, "spec": {"affinity": {"podAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {"labelSelector": {"matchLabels": {"app": "p"}}, "topologyKey": "zone"}]}}}});
+    for (what, patch, pods) in [("plain", json!({}), PODS), ("required pod affinity", near, 1000)] {
+        let nodes = (0..NODES).map(|n| node(&format!("n{n}"), zones(n))).collect();
+        let mut world = cluster(nodes, vec![]);
+        let mut load = requests("100m");
+        merge(&mut load, &patch);
+        let infos: Vec<_> = (0..pods).map(|n| info(pod(&format!("p{n}"), load.clone()))).collect();
+        let begin = std::time::Instant::now();
+        let mut start = 0;
+        for info in infos {
+            let node = decide(&world, &info, &|_| Value::Null, &mut start).unwrap();
+            world.place(&node, info);
+        }
+        let rate = pods as f64 / begin.elapsed().as_secs_f64();
+        println!("{what}: {rate:.0} pods/s on {NODES} nodes");
+    }
 }

@@ -49,6 +49,13 @@ impl Controller for EndpointSliceController {
         }
     }
 
+    fn keys_at_start(&mut self, view: &dyn View, change: &Change, out: &mut Vec<Key>) {
+        // Every service brings its own key; its pods and their nodes would only bring it again.
+        if !matches!(change.kind(), k if k == POD || k == NODE) {
+            self.keys(view, change, out);
+        }
+    }
+
     fn reconcile(
         &mut self,
         view: &dyn View,

@@ -98,6 +98,12 @@ pub(crate) trait Controller: Clone + Send + Unpin + 'static {
     /// The keys a change concerns.
     fn keys(&mut self, view: &dyn View, change: &Change, out: &mut Vec<Key>);
 
+    /// The keys an object concerns that was there at the start. Fewer than those of a change where
+    /// other objects of the state bring the same keys.
+    fn keys_at_start(&mut self, view: &dyn View, change: &Change, out: &mut Vec<Key>) {
+        self.keys(view, change, out);
+    }
+
     /// The state of a kind is about to be reported anew; forget what was remembered of it.
     fn forget(&mut self, _kind: &'static Kind) {}
 

@@ -17,7 +17,7 @@ mod watcher;
 mod tests;
 
 pub(crate) use backend::{Backend, Stage};
-pub(crate) use command::{Announce, Command, EventKind, Note, ObjectRef, Plan};
+pub(crate) use command::{Announce, Command, Note, ObjectRef, Plan};
 pub(crate) use controller::{Change, Controller, Failure, Key, ReconcileError};
 pub(crate) use reconciler::{Reconciler, ReconcilerArgs};
 pub(crate) use recorder::EventRecorder;

@@ -93,7 +93,7 @@ fn feed(names: &[&str]) -> Feed {
         Change { object, previous: None, gone: false }
     };
     let changes = names.iter().map(change).collect();
-    Feed { kind: CONFIG_MAP, changes, begins: false, ends: false }
+    Feed { kind: CONFIG_MAP, changes, state: false, begins: false, ends: false }
 }
 
 fn made(fake: &Fake) -> Vec<String> {

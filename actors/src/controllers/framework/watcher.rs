@@ -23,6 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Feed {
     pub kind: &'static Kind,
     pub changes: Vec<Change>,
+    /// Whether this is part of the full state rather than what happened since.
+    pub state: bool,
     /// The first message of a full state: what was known of the kind before is void.
     pub begins: bool,
     /// The last message of a full state.
@@ -51,7 +53,7 @@ where
             match watch.next().await {
                 Ok(events) => {
                     let changes = events.iter().map(|event| change(kind, event)).collect();
-                    let feed = Feed { kind, changes, begins: false, ends: false };
+                    let feed = Feed { kind, changes, state: false, begins: false, ends: false };
                     if to.tell_or_wait(feed).await.is_err() {
                         return;
                     }
@@ -88,7 +90,13 @@ where
                 gone: false,
             })
             .collect();
-        let feed = Feed { kind, changes, begins: number == 0, ends: number + 1 == total };
+        let feed = Feed {
+            kind,
+            changes,
+            state: true,
+            begins: number == 0,
+            ends: number + 1 == total,
+        };
         if to.tell_or_wait(feed).await.is_err() {
             return false;
         }

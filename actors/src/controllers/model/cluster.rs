@@ -43,17 +43,7 @@ pub struct Taint {
 pub struct NodeStatus {
     pub allocatable: LabelMap,
     pub conditions: Vec<Condition>,
-    pub addresses: Vec<NodeAddress>,
     pub images: Vec<NodeImage>,
-}
-
-/// `status.addresses[]`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeAddress {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub address: String,
 }
 
 /// `status.images[]`.

@@ -12,14 +12,11 @@ mod time;
 mod typed;
 mod workload;
 
-pub(crate) use cluster::{
-    Lease, Namespace, Node, NodeAddress, NodeSpec, NodeStatus, Secret, Taint,
-};
+pub(crate) use cluster::{Lease, Namespace, Node, Secret, Taint};
 pub(crate) use meta::{Condition, LocalRef, Meta, OwnerReference, condition};
 pub(crate) use pod::{
-    Affinity, Container, ContainerPort, LabelMap, NodeAffinity, NodeSelector,
-    NodeSelectorRequirement, NodeSelectorTerm, Pod, PodAffinity, PodAffinityTerm, PodSpec,
-    PodStatus, PreferredTerm, Toleration, TopologySpreadConstraint, WeightedPodAffinityTerm,
+    Container, LabelMap, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod,
+    PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
 pub(crate) use service::{
     Endpoint, EndpointConditions, EndpointPort, EndpointSlice, IntOrString, Service, ServicePort,

@@ -26,13 +26,6 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Typed<T> {
     }
 }
 
-impl<T> Typed<T> {
-    /// The small form.
-    pub fn form(&self) -> &Arc<T> {
-        &self.form
-    }
-}
-
 impl<T> std::ops::Deref for Typed<T> {
     type Target = T;
 

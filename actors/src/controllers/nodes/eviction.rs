@@ -62,20 +62,14 @@ impl Controller for TaintEviction {
         }
     }
 
-    fn reconcile(
-        &mut self,
-        view: &dyn View,
-        key: &Key,
-        now: Time,
-    ) -> Result<Plan, ReconcileError> {
+    fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError> {
         let started = *self.started.get_or_insert(now);
         let node = get::<Node>(view, NODE, "", &key.name)?;
         let taints: Vec<Taint> = node
             .map(|node| node.spec.taints.iter().filter(|taint| evicts(taint)).cloned().collect())
             .unwrap_or_default();
-        self.seen.retain(|(node, taint), _| {
-            *node != key.name || taints.iter().any(|t| t.key == *taint)
-        });
+        self.seen
+            .retain(|(node, taint), _| *node != key.name || taints.iter().any(|t| t.key == *taint));
         if taints.is_empty() {
             return Ok(Plan::done());
         }

@@ -65,18 +65,21 @@ impl NodeLifecycle {
     }
 
     /// How long the node has been silent.
-    fn silence(&mut self, view: &dyn View, node: &Node, now: Time) -> Result<Duration, ReconcileError> {
+    fn silence(
+        &mut self,
+        view: &dyn View,
+        node: &Node,
+        now: Time,
+    ) -> Result<Duration, ReconcileError> {
         let name = &node.metadata.name;
         let lease = get::<Lease>(view, LEASE, LEASES, name)?;
         let renewed = lease.and_then(|lease| lease.spec.renew_time);
         let heartbeat = node.status.conditions.iter().filter_map(|c| c.last_heartbeat_time).max();
         let heartbeat = heartbeat.filter(|_| !is_unknown(node));
-        let probe = self
-            .probes
-            .entry(name.clone())
-            .or_insert(Probe { renewed, heartbeat, seen: now });
-        let spoke = probe.renewed != renewed
-            || (heartbeat.is_some() && probe.heartbeat != heartbeat);
+        let probe =
+            self.probes.entry(name.clone()).or_insert(Probe { renewed, heartbeat, seen: now });
+        let spoke =
+            probe.renewed != renewed || (heartbeat.is_some() && probe.heartbeat != heartbeat);
         if spoke {
             *probe = Probe { renewed, heartbeat: heartbeat.or(probe.heartbeat), seen: now };
         }
@@ -109,12 +112,7 @@ impl Controller for NodeLifecycle {
         }
     }
 
-    fn reconcile(
-        &mut self,
-        view: &dyn View,
-        key: &Key,
-        now: Time,
-    ) -> Result<Plan, ReconcileError> {
+    fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError> {
         let Some(node) = get::<Node>(view, NODE, "", &key.name)? else {
             self.probes.remove(&key.name);
             return Ok(Plan::done());
@@ -143,11 +141,7 @@ fn is_unknown(node: &Node) -> bool {
 }
 
 /// The node fell silent. The taints follow with the change this makes.
-fn declare_unknown(
-    view: &dyn View,
-    node: &Typed<Node>,
-    now: Time,
-) -> Result<Plan, ReconcileError> {
+fn declare_unknown(view: &dyn View, node: &Typed<Node>, now: Time) -> Result<Plan, ReconcileError> {
     let mut value = node.object.value().clone();
     for kind in CONDITIONS {
         let known = condition(&node.status.conditions, kind).is_some();
@@ -179,11 +173,7 @@ fn taint(node: &Typed<Node>, may_evict: bool, now: Time) -> Option<Command> {
 }
 
 /// Takes the pods of a node that is not ready out of their services.
-fn pods_not_ready(
-    view: &dyn View,
-    node: &str,
-    now: Time,
-) -> Result<Vec<Command>, ReconcileError> {
+fn pods_not_ready(view: &dyn View, node: &str, now: Time) -> Result<Vec<Command>, ReconcileError> {
     let pods = list::<Pod>(view, POD, None)?;
     let here = pods.iter().filter(|pod| pod.spec.node_name == node && pod.is_ready());
     Ok(here

@@ -19,7 +19,14 @@ use super::model::Time;
 
 /// Sets a condition of a pod or node in its JSON form. The transition time only changes with the
 /// status. Returns whether anything changed.
-fn set_condition(object: &mut Value, kind: &str, status: &str, reason: &str, message: &str, now: Time) -> bool {
+fn set_condition(
+    object: &mut Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: Time,
+) -> bool {
     let conditions = &mut object["status"]["conditions"];
     if !conditions.is_array() {
         *conditions = json!([]);

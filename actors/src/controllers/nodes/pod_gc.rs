@@ -38,7 +38,13 @@ impl PodGc {
         Self { quarantine, missing: HashMap::new() }
     }
 
-    fn orphans(&mut self, view: &dyn View, pods: &[Typed<Pod>], now: Time, plan: &mut Plan) -> Vec<[Command; 2]> {
+    fn orphans(
+        &mut self,
+        view: &dyn View,
+        pods: &[Typed<Pod>],
+        now: Time,
+        plan: &mut Plan,
+    ) -> Vec<[Command; 2]> {
         let bound = pods.iter().filter(|pod| !pod.spec.node_name.is_empty());
         let names: HashSet<&str> = bound.clone().map(|pod| pod.spec.node_name.as_str()).collect();
         let gone: HashSet<&str> =
@@ -79,12 +85,7 @@ impl Controller for PodGc {
         }
     }
 
-    fn reconcile(
-        &mut self,
-        view: &dyn View,
-        key: &Key,
-        now: Time,
-    ) -> Result<Plan, ReconcileError> {
+    fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError> {
         if self.initial().first() != Some(key) {
             return Ok(Plan::done());
         }

@@ -107,18 +107,27 @@ fn taints_follow_conditions_and_spare_foreign_ones() {
     };
     let mut pressed = unready("True");
     pressed["spec"]["unschedulable"] = true.into();
-    pressed["status"]["conditions"][1] = json!({"type": "DiskPressure", "status": "True"});
+    let pressure = json!({"type": "DiskPressure", "status": "True"});
+    pressed["status"]["conditions"].as_array_mut().unwrap().push(pressure);
     let mut newborn = unready("True");
     newborn["status"] = json!({});
     for (value, expected) in [
         (unready("True"), vec![]),
         (
             unready("False"),
-            vec!["mine:NoSchedule", "node.kubernetes.io/not-ready:NoSchedule", "node.kubernetes.io/not-ready:NoExecute"],
+            vec![
+                "mine:NoSchedule",
+                "node.kubernetes.io/not-ready:NoSchedule",
+                "node.kubernetes.io/not-ready:NoExecute",
+            ],
         ),
         (
             pressed,
-            vec!["mine:NoSchedule", "node.kubernetes.io/disk-pressure:NoSchedule", "node.kubernetes.io/unschedulable:NoSchedule"],
+            vec![
+                "mine:NoSchedule",
+                "node.kubernetes.io/disk-pressure:NoSchedule",
+                "node.kubernetes.io/unschedulable:NoSchedule",
+            ],
         ),
         (newborn, vec!["mine:NoSchedule", "node.kubernetes.io/not-ready:NoSchedule"]),
     ] {
@@ -173,8 +182,7 @@ fn pods_leave_when_their_toleration_is_over() {
 fn every_node_gets_its_own_range() {
     let mut ipam = NodeIpam { range: (Ipv4Addr::new(10, 244, 0, 0), 16), node_bits: 24 };
     let mut view = MemView::new();
-    for (name, expected) in
-        [("a", "10.244.0.0/24"), ("b", "10.244.1.0/24"), ("c", "10.244.2.0/24")]
+    for (name, expected) in [("a", "10.244.0.0/24"), ("b", "10.244.1.0/24"), ("c", "10.244.2.0/24")]
     {
         view.put(NODE, node(name, "True"));
         let plan = ipam.reconcile(&view, &Key::new("", name), T0).unwrap();

@@ -101,9 +101,24 @@ fn tell(
     );
     let remaining = !finalizers.is_empty();
     let wanted = [
-        ("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered"),
-        ("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", "All legacy kube types successfully parsed"),
-        ("NamespaceDeletionContentFailure", false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            false,
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            false,
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            false,
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
         ("NamespaceContentRemaining", true, "SomeResourcesRemain", content.as_str()),
         (
             "NamespaceFinalizersRemaining",
@@ -150,7 +165,8 @@ mod tests {
         let namespace = json!({"metadata": {"name": "ns", "uid": "u",
                 "deletionTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"finalizers": ["kubernetes", "other"]}, "status": {"phase": "Terminating"}});
-        let object = |name: &str| json!({"metadata": {"name": name, "namespace": "ns", "uid": name}});
+        let object =
+            |name: &str| json!({"metadata": {"name": name, "namespace": "ns", "uid": name}});
         let mut view = MemView::new()
             .with(NAMESPACE, namespace.clone())
             .with(POD, object("p"))
