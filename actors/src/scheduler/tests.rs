@@ -283,7 +283,10 @@ impl Hands for FakeHands {
 async fn feed(actor: &ActorRef<Scheduler>, kind: &'static Kind, values: Vec<Value>, gone: bool) {
     let change = |value| Change { object: MemView::new().put(kind, value), previous: None, gone };
     let changes = values.into_iter().map(change).collect();
-    actor.tell_or_wait(Feed { kind, changes, state: false, begins: false, ends: false }).await.unwrap();
+    actor
+        .tell_or_wait(Feed { kind, changes, state: false, begins: false, ends: false })
+        .await
+        .unwrap();
 }
 
 #[test]

@@ -116,11 +116,9 @@ impl<C: Controller> Handler<Feed> for Reconciler<C> {
         }
         let mut keys = Vec::new();
         for change in &feed.changes {
-            let found = catch_unwind(AssertUnwindSafe(|| {
-                match feed.state {
-                    true => self.controller.keys_at_start(backend.view(), change, &mut keys),
-                    false => self.controller.keys(backend.view(), change, &mut keys),
-                }
+            let found = catch_unwind(AssertUnwindSafe(|| match feed.state {
+                true => self.controller.keys_at_start(backend.view(), change, &mut keys),
+                false => self.controller.keys(backend.view(), change, &mut keys),
             }));
             if found.is_err() {
                 // Whose key it would be is unknown; the object will be met again in a decision.

@@ -90,13 +90,8 @@ where
                 gone: false,
             })
             .collect();
-        let feed = Feed {
-            kind,
-            changes,
-            state: true,
-            begins: number == 0,
-            ends: number + 1 == total,
-        };
+        let feed =
+            Feed { kind, changes, state: true, begins: number == 0, ends: number + 1 == total };
         if to.tell_or_wait(feed).await.is_err() {
             return false;
         }
