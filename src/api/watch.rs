@@ -1,6 +1,6 @@
 //! Watches: JSON lines, one chunk per batch of events, bookmarks, and an end.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, pin::Pin, time::Duration};
 
 use actix_web::HttpResponse;
 use bytes::Bytes;
@@ -14,8 +14,8 @@ use kabuki_api::{
 use rand::RngExt;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     accept::{Form, Offer},
@@ -42,9 +42,11 @@ struct Stream {
     bookmarks: bool,
     now: fn() -> OffsetDateTime,
     deadline: Instant,
-    next_bookmark: Instant,
-    connection: CancellationToken,
-    stopping: CancellationToken,
+    /// The next bookmark or the deadline, whichever comes first. This and the two below are made
+    /// once: a thousand watchers that register anew for every event would queue at shared locks.
+    timer: Pin<Box<Sleep>>,
+    disconnected: Pin<Box<WaitForCancellationFutureOwned>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Lines that are due before anything else.
     pending: VecDeque<Bytes>,
     _place: Option<Place>,
@@ -84,9 +86,9 @@ pub(super) async fn serve(
         bookmarks: options.allow_bookmarks,
         now: face.registry.config().now,
         deadline,
-        next_bookmark: next_bookmark(started, deadline),
-        connection: call.connection.clone(),
-        stopping: face.stopping.clone(),
+        timer: Box::pin(sleep_until(wake_up(started, deadline, options.allow_bookmarks))),
+        disconnected: Box::pin(call.connection.clone().cancelled_owned()),
+        stopping: Box::pin(face.stopping.clone().cancelled_owned()),
         pending,
         _place: place,
     };
@@ -103,16 +105,15 @@ fn timeout(call: &Call) -> Duration {
     Duration::from_secs(seconds).min(MAX_TIMEOUT)
 }
 
-/// The next time a bookmark is due: every minute, and shortly before the end.
-fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+/// The next time something is due: a bookmark every minute and shortly before the end, or the end.
+fn wake_up(now: Instant, deadline: Instant, bookmarks: bool) -> Instant {
     let last = deadline.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(deadline);
-    let regular = now + BOOKMARK_EVERY;
-    if now < last { regular.min(last) } else { deadline + BOOKMARK_EVERY }
+    if bookmarks && now < last { (now + BOOKMARK_EVERY).min(last) } else { deadline }
 }
 
 enum Step {
     Events(Result<Vec<WatchEvent>, Status>),
-    Bookmark,
+    Due,
     End,
 }
 
@@ -126,13 +127,10 @@ impl Stream {
             let watch = self.watch.as_mut()?;
             let step = tokio::select! {
                 biased;
-                () = self.connection.cancelled() => Step::End,
                 events = watch.next() => Step::Events(events),
-                () = self.stopping.cancelled() => Step::End,
-                () = tokio::time::sleep_until(self.deadline) => Step::End,
-                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
-                    Step::Bookmark
-                }
+                () = &mut self.disconnected => Step::End,
+                () = &mut self.stopping => Step::End,
+                () = &mut self.timer => Step::Due,
             };
             match step {
                 Step::End => return None,
@@ -148,9 +146,13 @@ impl Stream {
                     self.watch = None;
                     return Some(error_line(&status));
                 }
-                Step::Bookmark => {
+                Step::Due => {
+                    let now = Instant::now();
+                    if now >= self.deadline {
+                        return None;
+                    }
                     let bookmark = watch.bookmark();
-                    self.next_bookmark = next_bookmark(Instant::now(), self.deadline);
+                    self.timer.as_mut().reset(wake_up(now, self.deadline, self.bookmarks));
                     if let Some(bookmark) = bookmark {
                         return Some(self.lines(&[bookmark]));
                     }
@@ -233,10 +235,11 @@ mod tests {
         let start = Instant::now();
         let seconds = |s: u64| Duration::from_secs(s);
         let long = start + seconds(300);
-        assert_eq!(next_bookmark(start, long), start + seconds(60));
-        assert_eq!(next_bookmark(start + seconds(250), long), start + seconds(298));
-        assert!(next_bookmark(start + seconds(298), long) > long);
-        assert_eq!(next_bookmark(start, start + seconds(10)), start + seconds(8));
+        assert_eq!(wake_up(start, long, true), start + seconds(60));
+        assert_eq!(wake_up(start + seconds(250), long, true), start + seconds(298));
+        assert_eq!(wake_up(start + seconds(298), long, true), long);
+        assert_eq!(wake_up(start, start + seconds(10), true), start + seconds(8));
+        assert_eq!(wake_up(start, long, false), long);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use kabuki::{
 use kabuki_actors::{
     auth::{Authenticator, Authorizer, ServiceAccountKeys},
     kernel::{Kernel, KernelConfig},
-    link::LogRequest,
+    link::{Hub, LogRequest},
     registry::{Registry, RegistryConfig, RequestInfo},
 };
 use kabuki_api::{kind, status::Status};
@@ -65,6 +65,11 @@ fn install_crypto() {
 
 impl TestApi {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With a node link, logs are read through it.
+    pub async fn start_with(link: Option<Arc<Hub>>) -> Self {
         install_crypto();
         let dir = tempfile::tempdir().unwrap();
         let pki = ClusterPki::load_or_create(&dir.path().join("pki")).unwrap();
@@ -90,8 +95,8 @@ impl TestApi {
             authenticator: Authenticator::new(registry.clone()),
             authorizer: Authorizer::new(registry.clone()),
             kernel: kernel.clone(),
-            link: None,
-            logs: Some(Arc::new(EchoLogs)),
+            logs: link.is_none().then(|| Arc::new(EchoLogs) as Arc<dyn LogSource>),
+            link,
             checks: Arc::new(Vec::new),
             extra: Arc::new(|_| {}),
         })

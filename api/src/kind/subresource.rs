@@ -64,7 +64,7 @@ pub(super) const OF_POD: &[Subresource] = &[
     sub("attach", Some(gvk("", "v1", "PodAttachOptions")), CONNECT, false),
     sub("binding", Some(gvk("", "v1", "Binding")), &["create"], true),
     sub("ephemeralcontainers", None, GET_PATCH_UPDATE, false),
-    sub("eviction", Some(gvk("policy", "v1", "Eviction")), &["create"], false),
+    sub("eviction", Some(gvk("policy", "v1", "Eviction")), &["create"], true),
     sub("exec", Some(gvk("", "v1", "PodExecOptions")), CONNECT, false),
     sub("log", None, &["get"], true),
     sub("portforward", Some(gvk("", "v1", "PodPortForwardOptions")), CONNECT, false),
