@@ -16,6 +16,8 @@ use crate::{
 
 /// Pause before asking again who leads.
 const RETRY_PAUSE: Duration = Duration::from_millis(15);
+/// How long one question may take before it is asked again, perhaps of another leader.
+const TRY: Duration = Duration::from_secs(1);
 /// Readers gathered into one round at most.
 const ROUND: usize = 4096;
 
@@ -55,14 +57,15 @@ impl Barrier {
             if left.is_zero() {
                 return Err(StoreError::Unavailable("no leader confirmed a read in time".into()));
             }
+            let patience = left.min(TRY);
             let asked = if self.consensus.leads() {
-                match tokio::time::timeout(left, self.consensus.read_index()).await {
+                match tokio::time::timeout(patience, self.consensus.read_index()).await {
                     Ok(index) => index,
                     Err(_) => Err(ProposeError::NotLeader),
                 }
             } else {
                 match self.consensus.leader() {
-                    Some((id, addr)) => ask_read_index(&self.peers, id, &addr, left).await,
+                    Some((id, addr)) => ask_read_index(&self.peers, id, &addr, patience).await,
                     None => Err(ProposeError::NotLeader),
                 }
             };

@@ -34,19 +34,21 @@ impl fmt::Debug for PeerTls {
 pub struct Timers {
     /// How often a leader shows it is alive.
     pub heartbeat: Duration,
-    /// The shortest time without a leader before a member stands for election.
+    /// The shortest time a member waits, after the leader's lease ran out, before it stands for
+    /// election.
     pub election_min: Duration,
-    /// The longest such time.
+    /// The longest such time, and the length of a leader's lease.
     pub election_max: Duration,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        // A killed leader must be replaced, with its successor writing, within 1.5 s.
+        // A killed leader must be replaced, with its successor writing, within 1.5 s. A follower
+        // first waits out the leader's lease (`election_max`), then its own election timeout.
         Self {
             heartbeat: Duration::from_millis(100),
-            election_min: Duration::from_millis(500),
-            election_max: Duration::from_millis(900),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(600),
         }
     }
 }

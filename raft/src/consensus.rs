@@ -28,6 +28,9 @@ const SNAPSHOT_TIMEOUT_MS: u64 = 600_000;
 /// Bound of openraft's own queues.
 const CORE_QUEUE: u64 = 16_384;
 
+/// How long a new member may take to get everything there is.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(45);
+
 /// openraft, configured.
 pub(crate) type RaftHandle = Raft<TypeConfig, StateMachine>;
 
@@ -130,6 +133,11 @@ impl Consensus {
         voters == [self.member_id]
     }
 
+    /// Whether this member leads others, whose answers tell whether it still does.
+    pub(crate) fn needs_peers(&self) -> bool {
+        self.leads() && !self.is_alone()
+    }
+
     /// Write a proposal through this member's leadership.
     pub(crate) async fn propose(
         &self,
@@ -190,10 +198,41 @@ impl Consensus {
     /// Add a member: first as a learner until it has caught up, then as a voter. Leader only.
     pub(crate) async fn add_member(&self, id: MemberId, node: PeerNode) -> Result<(), StoreError> {
         let refused = |e: String| StoreError::Membership(e);
-        self.raft.add_learner(id, node, true).await.map_err(|e| refused(e.to_string()))?;
+        let addr = node.peer_addr.clone();
+        let added = self.raft.add_learner(id, node, false).await;
+        let index = added.map_err(|e| refused(e.to_string()))?.log_id.index;
+        if !self.caught_up(id, index).await {
+            // It must not count for the quorum, and a later try begins anew.
+            self.remove_member(id).await?;
+            return Err(refused(format!(
+                "member {id} at {addr} does not catch up; check that it runs, that its certificate \
+                 and cluster are right, and that this member reaches it"
+            )));
+        }
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
         self.raft.change_membership(change, false).await.map_err(|e| refused(e.to_string()))?;
         Ok(())
+    }
+
+    /// Wait until a learner has the log up to `index`.
+    async fn caught_up(&self, id: MemberId, index: u64) -> bool {
+        let mut metrics = self.raft.metrics();
+        let wait = async {
+            loop {
+                let matched = {
+                    let metrics = metrics.borrow_watched();
+                    let replication = metrics.replication.as_ref();
+                    replication.and_then(|all| *all.get(&id)?).map(|log_id| log_id.index)
+                };
+                if matched >= Some(index) {
+                    return true;
+                }
+                if metrics.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await.unwrap_or(false)
     }
 
     /// Remove a voter or learner. Leader only.

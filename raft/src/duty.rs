@@ -36,7 +36,7 @@ pub(crate) async fn follow_leadership(
             changed = server.changed() => if changed.is_err() { break },
             // Only the first entries of a term matter here; later ones need not wake this task.
             _ = applied.changed(), if waits => {}
-            () = tokio::time::sleep(QUORUM_CHECK), if now.is_local || waits => {}
+            () = tokio::time::sleep(QUORUM_CHECK), if waits || consensus.needs_peers() => {}
         }
     }
     leadership.send_modify(|l| *l = Leadership { term: l.term, ..Leadership::default() });

@@ -29,7 +29,7 @@ pub(crate) fn claim(dir: &Path, cluster_id: &str, id: MemberId) -> Result<File, 
     fs::create_dir_all(dir).map_err(failed)?;
     let lock = File::create(dir.join(LOCK)).map_err(failed)?;
     if lock.try_lock().is_err() {
-        return Err(refuse("another process uses this directory; stop it first".into()));
+        return Err(refuse("it is in use; stop the process that uses it, or drop every store and watch of this one".into()));
     }
     let path = dir.join(IDENTITY);
     let mine = Identity { layout: LAYOUT, cluster_id: cluster_id.to_owned(), member_id: id };
@@ -72,7 +72,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let held = claim(dir.path(), "c", 1).unwrap();
         let error = claim(dir.path(), "c", 1).unwrap_err().to_string();
-        assert!(error.contains("another process"), "{error}");
+        assert!(error.contains("it is in use"), "{error}");
         drop(held);
         let error = claim(dir.path(), "c", 2).unwrap_err().to_string();
         assert!(error.contains("belongs to member 1"), "{error}");

@@ -2,7 +2,6 @@
 
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -38,7 +37,6 @@ pub(crate) struct Core {
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) stop: CancellationToken,
     tasks: TaskTracker,
-    lock: Mutex<Option<File>>,
 }
 
 impl Core {
@@ -46,7 +44,7 @@ impl Core {
     pub(crate) async fn start(cfg: StoreConfig) -> Result<Self, StoreError> {
         let disk = cfg.clone();
         let opened = tokio::task::spawn_blocking(move || open_disk(&disk)).await;
-        let (lock, log, state) = opened.map_err(|e| StoreError::Open(e.to_string()))??;
+        let (log, state) = opened.map_err(|e| StoreError::Open(e.to_string()))??;
         let peers = Peers::new(cfg.member_id, cfg.cluster_id.clone(), cfg.tls.clone());
         let machine = StateMachine { state: state.clone() };
         let network = NetworkFactory { peers: peers.clone() };
@@ -66,7 +64,6 @@ impl Core {
             leadership,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            lock: Mutex::new(Some(lock)),
         };
         core.start_tasks(proposal_queue, barrier_queue, report);
         Ok(core)
@@ -125,7 +122,6 @@ impl Core {
             tracing::warn!("tasks of the store are still running after {SHUTDOWN_TIMEOUT:?}");
         }
         self.wait_for_storage().await;
-        self.lock.lock().take();
     }
 
     /// openraft's tasks drop the storage a moment after they were told to stop.
@@ -140,16 +136,17 @@ impl Core {
     }
 }
 
-fn open_disk(cfg: &StoreConfig) -> Result<(File, LogStore, Arc<State>), StoreError> {
+fn open_disk(cfg: &StoreConfig) -> Result<(LogStore, Arc<State>), StoreError> {
     let dir = &cfg.data_dir;
-    let lock = home::claim(dir, &cfg.cluster_id, cfg.member_id)?;
-    let log = LogStore::open(&dir.join("log"))?;
-    let state = open_state(dir, cfg)?;
-    Ok((lock, log, state))
+    // Held by whoever holds a database, so that the directory is free only when both are closed.
+    let lock = Arc::new(home::claim(dir, &cfg.cluster_id, cfg.member_id)?);
+    let log = LogStore::open(&dir.join("log"), Some(lock.clone()))?;
+    let state = open_state(dir, cfg, lock)?;
+    Ok((log, state))
 }
 
-fn open_state(dir: &Path, cfg: &StoreConfig) -> Result<Arc<State>, StoreError> {
-    let opened = State::open(dir, &cfg.limits).and_then(|state| {
+fn open_state(dir: &Path, cfg: &StoreConfig, lock: Arc<File>) -> Result<Arc<State>, StoreError> {
+    let opened = State::open(dir, &cfg.limits, Some(lock)).and_then(|state| {
         // The state may be ahead of what the log has on disk; the log is then cut off up to the
         // state, and must never be ahead of what the state has on disk.
         state.db().sync()?;

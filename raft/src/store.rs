@@ -110,7 +110,8 @@ impl Store {
         }
     }
 
-    /// Accept connections of other members until the store is shut down. Spawn it.
+    /// Accept connections of other members until the store is shut down. Spawn it; the serving
+    /// itself runs where the store runs.
     pub async fn serve_peers(&self, listener: TcpListener) {
         let core = self.core();
         let Some(tls) = core.cfg.tls.clone() else {
@@ -125,8 +126,15 @@ impl Store {
             data: core.cfg.data_dir.clone(),
             stop: core.stop.clone(),
         });
-        // No handle of the store is kept while serving, so that dropping the last clone ends it.
-        serve(service, listener).await;
+        let serving = self.inner.home.handle.spawn(async move {
+            match listener.into_std().and_then(TcpListener::from_std) {
+                Ok(listener) => serve(service, listener).await,
+                Err(error) => tracing::error!(%error, "cannot serve peers on this listener"),
+            }
+        });
+        if serving.await.is_err() {
+            tracing::error!("serving peers panicked; restart this member");
+        }
     }
 
     /// Evaluate and apply a transaction, on any member; returns once it is applied here too.

@@ -50,10 +50,10 @@ impl Flusher {
 impl Drop for Flusher {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the log flusher panicked");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log flusher panicked");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The log's RocksDB: layout, opening with checks, reading and writing entries.
 
-use std::{collections::VecDeque, io, path::Path, sync::Arc};
+use std::{collections::VecDeque, fs::File, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -45,6 +45,8 @@ pub(super) struct Inner {
     pub(super) flusher: Flusher,
     pub(super) db: Arc<DB>,
     pub(super) tail: Mutex<Tail>,
+    // Declared last so that the directory is free only when the database is closed.
+    _lock: Option<Arc<File>>,
 }
 
 /// What is known without reading the disk.
@@ -124,7 +126,7 @@ fn options() -> Options {
 
 impl LogStore {
     /// Open or create the log and check every entry in it.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &Path, lock: Option<Arc<File>>) -> Result<Self, StoreError> {
         let refuse = |text: String| {
             StoreError::Open(format!(
                 "the raft log in {} is not usable ({text}); if the rest of the cluster is well, \
@@ -137,7 +139,8 @@ impl LogStore {
             .map_err(|e| refuse(e.to_string()))?;
         let db = Arc::new(db);
         let flusher = Flusher::start(db.clone()).map_err(|e| refuse(e.to_string()))?;
-        let store = Self { inner: Arc::new(Inner { flusher, db, tail: Mutex::default() }) };
+        let store =
+            Self { inner: Arc::new(Inner { flusher, db, tail: Mutex::default(), _lock: lock }) };
         store.check().map_err(|e| refuse(e.to_string()))?;
         Ok(store)
     }

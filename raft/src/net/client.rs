@@ -16,6 +16,7 @@ use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncWriteExt as _, BufWriter},
     net::TcpStream,
+    runtime::Handle,
     sync::{mpsc, oneshot, watch},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,6 +31,9 @@ use crate::{MemberId, PeerTls};
 
 /// How long dialling, TLS and the greeting may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a request waits for a connection that is being made; a peer known to be unreachable
+/// is not waited for at all.
+const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// First and longest pause between two tries to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Frames waiting to be written on one connection; a full queue holds callers back.
@@ -91,6 +95,8 @@ struct Inner {
     me: MemberId,
     cluster_id: String,
     tls: Option<PeerTls>,
+    /// Connections live here, whoever asks for them first.
+    home: Handle,
     links: Mutex<HashMap<(MemberId, String, Lane), Link>>,
 }
 
@@ -106,13 +112,21 @@ struct Link {
 
 #[derive(Clone)]
 enum LinkState {
+    /// Nobody knows yet whether the peer can be reached.
+    Connecting,
+    /// The last try failed; the next ones go on in the background.
     Down(String),
-    Up { queue: mpsc::Sender<Frame>, waiting: Waiting },
+    Up {
+        queue: mpsc::Sender<Frame>,
+        waiting: Waiting,
+    },
 }
 
 impl Peers {
+    /// Connections run on the runtime this is called on.
     pub(crate) fn new(me: MemberId, cluster_id: String, tls: Option<PeerTls>) -> Self {
-        let inner = Inner { me, cluster_id, tls, links: Mutex::default() };
+        let home = Handle::current();
+        let inner = Inner { me, cluster_id, tls, home, links: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -152,37 +166,24 @@ impl Peers {
         let mut link = self.link(to, lane)?;
         let id = link.next_id.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
+        let timeout = timeout.min(CONNECT_WAIT);
         let handed_over = async {
-            let state = link.state.wait_for(|s| matches!(s, LinkState::Up { .. })).await;
-            let up = state.map(|s| s.clone());
-            let Ok(LinkState::Up { queue, waiting }) = up else {
-                return Err(PeerError::NotSent("the link is closed".into()));
+            let known = link.state.wait_for(|s| !matches!(s, LinkState::Connecting)).await;
+            let known = known.map(|state| state.clone());
+            let (queue, waiting) = match known {
+                Ok(LinkState::Up { queue, waiting }) => (queue, waiting),
+                Ok(LinkState::Down(why)) => return Err(PeerError::NotSent(why)),
+                _ => return Err(PeerError::NotSent("the link is closed".into())),
             };
             let slot = queue.reserve_owned().await;
             let slot = slot.map_err(|_| PeerError::NotSent("the connection broke".into()))?;
-            {
-                let mut waiting = waiting.lock();
-                if waiting.len() >= MAX_WAITING {
-                    // Requests whose callers gave up still hold a place until they are answered.
-                    waiting.retain(|_, reply| !reply.is_closed());
-                }
-                if waiting.len() >= MAX_WAITING {
-                    return Err(PeerError::NotSent("too many requests wait for the peer".into()));
-                }
-                waiting.insert(id, reply);
-            }
+            register(&waiting, id, reply)?;
             slot.send(Frame { kind, id, body });
             Ok(())
         };
         match tokio::time::timeout(timeout, handed_over).await {
             Ok(done) => done?,
-            Err(_) => {
-                let why = match &*link.state.borrow() {
-                    LinkState::Down(why) => why.clone(),
-                    LinkState::Up { .. } => "the connection is congested".to_owned(),
-                };
-                return Err(PeerError::NotSent(why));
-            }
+            Err(_) => return Err(PeerError::NotSent("no connection yet".into())),
         }
         Ok(answer)
     }
@@ -202,7 +203,7 @@ impl Peers {
             return Err(PeerError::NotSent("too many links to peers".into()));
         }
         let cancel = CancellationToken::new();
-        let (report, state) = watch::channel(LinkState::Down("not connected yet".into()));
+        let (report, state) = watch::channel(LinkState::Connecting);
         let dialer = Dialer {
             addr: addr.to_owned(),
             hello: Hello {
@@ -215,7 +216,7 @@ impl Peers {
             patience: lane.patience(),
         };
         let stop = cancel.clone();
-        tokio::spawn(async move {
+        self.inner.home.spawn(async move {
             stop.run_until_cancelled(dialer.run(report)).await;
         });
         let guard = Arc::new(cancel.drop_guard());
@@ -223,6 +224,24 @@ impl Peers {
         links.insert(key, link.clone());
         Ok(link)
     }
+}
+
+/// Remember who waits for an answer.
+fn register(
+    waiting: &Waiting,
+    id: u64,
+    reply: oneshot::Sender<Result<Bytes, PeerError>>,
+) -> Result<(), PeerError> {
+    let mut waiting = waiting.lock();
+    if waiting.len() >= MAX_WAITING {
+        // Requests whose callers gave up still hold a place until they are answered.
+        waiting.retain(|_, reply| !reply.is_closed());
+    }
+    if waiting.len() >= MAX_WAITING {
+        return Err(PeerError::NotSent("too many requests wait for the peer".into()));
+    }
+    waiting.insert(id, reply);
+    Ok(())
 }
 
 struct Dialer {
@@ -245,7 +264,10 @@ impl Dialer {
                     if std::mem::take(&mut known_down) {
                         tracing::info!(peer = self.hello.to, addr = %self.addr, "peer is back");
                     }
-                    carry(stream, &report, self.patience).await.to_string()
+                    let error = carry(stream, &report, self.patience).await;
+                    tracing::debug!(peer = self.hello.to, %error, "a connection ended");
+                    // Often the very next try succeeds; only its failure is news.
+                    continue;
                 }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("no connection within {CONNECT_TIMEOUT:?}"),
@@ -321,9 +343,9 @@ async fn carry(stream: Tls, report: &watch::Sender<LinkState>, patience: Duratio
         result = read => result,
         error = silence(&heard, &waiting, patience) => Err(error),
     };
-    // Down first: a request that was not handed over must not be waited for. Dropping the
+    // First this: a request that was not handed over must not be waited for. Dropping the
     // replies then tells everybody else that the connection broke.
-    report.send_replace(LinkState::Down("the connection broke".into()));
+    report.send_replace(LinkState::Connecting);
     waiting.lock().clear();
     result.err().unwrap_or_else(|| io::Error::other("closed"))
 }

@@ -132,19 +132,14 @@ impl Rings {
 
     /// Put new events, in order, where their watchers look. Call [`Rings::wake`] afterwards.
     pub(crate) fn push(&self, events: &[Arc<Event>]) -> Vec<Arc<Topic>> {
-        let mut touched: Vec<(&str, Arc<Topic>, Vec<Arc<Event>>)> = Vec::new();
+        let mut by_topic: HashMap<&str, Vec<Arc<Event>>> = HashMap::new();
         for event in events {
-            let name = topic_of(&event.record.key);
-            let at = touched.iter().position(|(n, ..)| *n == name);
-            let at = at.unwrap_or_else(|| {
-                touched.push((name, self.topic(name), Vec::new()));
-                touched.len() - 1
-            });
-            touched[at].2.push(event.clone());
+            by_topic.entry(topic_of(&event.record.key)).or_default().push(event.clone());
         }
         self.all.push(events.iter().cloned(), self.max_events, self.max_bytes);
         let mut topics = vec![self.all.clone()];
-        for (_, topic, events) in touched {
+        for (name, events) in by_topic {
+            let topic = self.topic(name);
             if !Arc::ptr_eq(&topic, &self.all) {
                 topic.push(events.into_iter(), self.max_events, self.max_bytes);
                 topics.push(topic);

@@ -1,6 +1,7 @@
 //! The state as every part of this member shares it.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -54,11 +55,17 @@ pub(crate) struct State {
     applied: watch::Sender<AppliedAt>,
     closed: AtomicBool,
     pub(super) scrub: Notify,
+    // Declared last so that the directory is free only when the database is closed.
+    _lock: Option<Arc<File>>,
 }
 
 impl State {
     /// Open or create the state under a data directory.
-    pub(crate) fn open(data: &Path, limits: &Limits) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(
+        data: &Path,
+        limits: &Limits,
+        lock: Option<Arc<File>>,
+    ) -> io::Result<Arc<Self>> {
         let dir = dirs::active(data)?;
         dirs::sweep(data, &dir)?;
         let db = StateDb::open(&dir)?;
@@ -80,6 +87,7 @@ impl State {
             applied: watch::Sender::new(applied.into()),
             closed: AtomicBool::new(false),
             scrub: Notify::new(),
+            _lock: lock,
         }))
     }
 
