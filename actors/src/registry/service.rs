@@ -58,6 +58,9 @@ pub(super) fn plan(
     let meta = &new["metadata"];
     let name = text(meta, "name").to_owned();
     let owner = format!("{}/{name}", text(meta, "namespace"));
+    if let Some(old) = old {
+        drop_dependent(&old["spec"], &mut new["spec"]);
+    }
     let mut allocation = Allocation::default();
     let result = plan_ip(store, cfg, &owner, old, new, &mut allocation)
         .and_then(|()| plan_ports(store, cfg, &owner, old, new, &mut allocation));
@@ -70,6 +73,33 @@ pub(super) fn plan(
         allocation.ops.extend(gone.map(|key| Op::Delete { key }));
     }
     Ok(allocation)
+}
+
+/// Clears fields the new type has no use for and the client only carried along: who changes the
+/// type need not know them all. A field that was changed stays, for validation to refuse.
+fn drop_dependent(old: &Value, new: &mut Value) {
+    let is = |spec: &Value, types: &[&str]| types.contains(&text(spec, "type"));
+    let external = |spec: &Value| {
+        is(spec, &["NodePort", "LoadBalancer"])
+            || spec["externalIPs"].as_array().is_some_and(|ips| !ips.is_empty())
+    };
+    let balanced = |spec: &Value| is(spec, &["LoadBalancer"]);
+    let internal = |spec: &Value| !is(spec, &["ExternalName"]);
+    for (field, had, needs) in [
+        ("externalTrafficPolicy", external(old), external(new)),
+        ("healthCheckNodePort", balanced(old), balanced(new)),
+        ("allocateLoadBalancerNodePorts", balanced(old), balanced(new)),
+        ("loadBalancerClass", balanced(old), balanced(new)),
+        ("internalTrafficPolicy", internal(old), internal(new)),
+    ] {
+        if had
+            && !needs
+            && old[field] == new[field]
+            && let Some(spec) = new.as_object_mut()
+        {
+            spec.remove(field);
+        }
+    }
 }
 
 /// The operations that give back what a deleted Service held.

@@ -93,7 +93,9 @@ async fn a_list_is_copied_not_decoded() {
     let json: Value = serde_json::from_slice(&empty.encoded()).unwrap();
     assert_eq!(json["items"], json!([]));
     for i in 0..300 {
-        c.config(&format!("c{i:03}"), &"x".repeat(2_000)).await;
+        let object =
+            json!({"metadata": {"name": format!("c{i:03}")}, "data": {"v": "x".repeat(2_000)}});
+        c.make(CONFIG_MAP, object).await;
     }
     let list = c.list_consistent(CONFIG_MAP, &ListOptions::in_namespace("default")).await.unwrap();
     let revision = list.revision.to_string();

@@ -4,6 +4,7 @@ mod access;
 mod deletes;
 mod figures;
 mod lists;
+mod quorum;
 mod services;
 mod watches;
 mod writes;
