@@ -3,15 +3,18 @@
 
 pub mod cgroup;
 pub mod error;
+mod files;
 pub mod image;
 pub mod net;
-pub mod oci;
+mod oci;
+mod paths;
 pub mod pod;
 pub mod reexec;
 pub mod runtime;
-pub mod shim;
+mod shim;
 pub mod spec;
 pub mod status;
+mod sys;
 pub mod volume;
 
 pub use error::{Error, Result};

@@ -1,12 +1,25 @@
 //! The entry point for the daemon: one [`Runtime`] per node.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use parking_lot::Mutex;
 
 use crate::{
+    cgroup::Cgroups,
     error::{Error, Result},
+    files::{self, Durability},
     image::ImageStore,
-    pod::Pod,
-    spec::PodSandboxSpec,
+    paths::PodPaths,
+    pod::{self, Pod, blocking},
+    shim::protocol::{PodPlan, VERSION},
+    spec::{PodSandboxSpec, Qos},
+    sys,
 };
 
 /// Where a node keeps what. Several nodes on one machine need different values in every field.
@@ -26,38 +39,214 @@ pub struct RuntimeConfig {
 }
 
 /// The container runtime of one node. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Runtime {
-    images: ImageStore,
+    shared: Arc<Shared>,
+}
+
+/// What pods need of their runtime.
+pub(crate) struct Shared {
+    pub config: RuntimeConfig,
+    pub images: ImageStore,
+    pub cgroups: Cgroups,
+    pods: Mutex<HashMap<String, Pod>>,
+}
+
+impl Shared {
+    pub fn forget(&self, uid: &str) {
+        self.pods.lock().remove(uid);
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("config", &self.shared.config).finish_non_exhaustive()
+    }
 }
 
 impl Runtime {
     /// Prepares directories and cgroups, cleans half-done pulls. Starts nothing.
-    pub async fn new(_config: RuntimeConfig) -> Result<Self> {
-        Ok(Self { images: ImageStore })
+    ///
+    /// # Errors
+    /// When a directory or cgroup cannot be made: this needs root.
+    pub async fn new(config: RuntimeConfig) -> Result<Self> {
+        if !config.cgroup_root.starts_with('/') || config.cgroup_root.contains("..") {
+            return Err(Error::Invalid(format!(
+                "cgroup root {:?} must be an absolute path inside the hierarchy",
+                config.cgroup_root
+            )));
+        }
+        let (images, cgroups, config) = blocking(move || {
+            for dir in [config.root.join("pods"), config.run.join("pods")] {
+                files::make_private_dir(&dir)?;
+            }
+            files::make_dir(&config.log_root)?;
+            let cgroups = Cgroups::detect()?;
+            cgroups.prepare_root(&config.cgroup_root)?;
+            let images = ImageStore::open(&config.root.join("images"))?;
+            Ok((images, cgroups, config))
+        })
+        .await?;
+        let pods = Mutex::new(HashMap::new());
+        Ok(Self { shared: Arc::new(Shared { config, images, cgroups, pods }) })
     }
 
     /// The image store.
     pub fn images(&self) -> &ImageStore {
-        &self.images
+        &self.shared.images
     }
 
     /// Makes a pod's sandbox: shim, namespaces, cgroup.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] when a pod with this uid is there (adopt it instead).
-    pub async fn create_pod(&self, _spec: PodSandboxSpec) -> Result<Pod> {
-        Err(Error::Unsupported("pods are not built yet".into()))
+    pub async fn create_pod(&self, spec: PodSandboxSpec) -> Result<Pod> {
+        if spec.hostname.len() > 64 || spec.hostname.contains('\0') {
+            return Err(Error::Invalid("hostname is longer than 64 characters".into()));
+        }
+        let paths = PodPaths::new(&self.shared.config, &spec)?;
+        let plan = PodPlan {
+            version: VERSION,
+            boot_id: sys::boot_id(),
+            spec,
+            paths,
+            created_at: SystemTime::now(),
+        };
+        let written = plan.clone();
+        blocking(move || {
+            let run = &written.paths.run;
+            match fs::create_dir(run) {
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::AlreadyExists(format!("pod {}", written.spec.uid)));
+                }
+                other => other.map_err(Error::file("cannot make directory", run))?,
+            }
+            files::write_json(&written.paths.plan(), &written, Durability::Process)
+        })
+        .await?;
+        let child = match pod::spawn(&self.shared.config.exe, &plan).await {
+            Ok(child) => child,
+            Err(e) => {
+                let (paths, cgroups) = (plan.paths.clone(), self.shared.cgroups.clone());
+                if let Err(left) = blocking(move || pod::remove_pod(&paths, &cgroups)).await {
+                    tracing::warn!(pod = plan.spec.uid, error = %left, "a failed pod left something");
+                }
+                return Err(e);
+            }
+        };
+        let uid = plan.spec.uid.clone();
+        let pod = Pod::connect(plan, self.shared.clone(), Some(child)).await;
+        self.shared.pods.lock().insert(uid, pod.clone());
+        Ok(pod)
     }
 
     /// Takes over the pods of an earlier daemon, exits that happened meanwhile included. Call once,
-    /// before `create_pod`. Pods of before a reboot are cleaned up and not answered.
+    /// before `create_pod`. Pods of before a reboot are cleaned up and not answered; a pod whose shim
+    /// is gone is answered with `shim_lost` in its status, to be destroyed.
+    ///
+    /// # Errors
+    /// When the run directory cannot be read.
     pub async fn adopt(&self) -> Result<Vec<Pod>> {
-        Ok(Vec::new())
+        let dir = self.shared.config.run.join("pods");
+        let uids = blocking(move || list_names(&dir)).await?;
+        let boot_id = sys::boot_id();
+        let mut pods = Vec::new();
+        for uid in uids {
+            if self.shared.pods.lock().contains_key(&uid) {
+                continue;
+            }
+            let plan = self.shared.config.run.join("pods").join(&uid).join("plan.json");
+            let plan = blocking(move || files::read_json::<PodPlan>(&plan)).await;
+            match plan {
+                Ok(plan) if plan.boot_id == boot_id && plan.spec.uid == uid => {
+                    pods.push(self.adopt_pod(plan).await);
+                }
+                _ => self.remove_leftovers(&uid).await?,
+            }
+        }
+        Ok(pods)
+    }
+
+    async fn adopt_pod(&self, plan: PodPlan) -> Pod {
+        let uid = plan.spec.uid.clone();
+        let pod = Pod::connect(plan, self.shared.clone(), None).await;
+        if let Ok(status) = pod.status().await {
+            for container in status.containers {
+                // An image that is gone cannot be pinned; its layers cannot be removed again either.
+                let _ = self.shared.images.pin(&container.id, &container.image_id);
+            }
+        }
+        self.shared.pods.lock().insert(uid, pod.clone());
+        pod
+    }
+
+    /// The pods of this runtime, adopted ones included.
+    pub fn pods(&self) -> Vec<Pod> {
+        self.shared.pods.lock().values().cloned().collect()
     }
 
     /// Destroys every pod whose uid is not in `keep`, whatever is left of it.
-    pub async fn remove_orphans(&self, _keep: &HashSet<String>) -> Result<()> {
-        Ok(())
+    ///
+    /// # Errors
+    /// The first thing that could not be removed, after all were tried.
+    pub async fn remove_orphans(&self, keep: &HashSet<String>) -> Result<()> {
+        let mut result = Ok(());
+        for pod in self.pods() {
+            if !keep.contains(pod.uid()) {
+                result = result.and(pod.destroy().await);
+            }
+        }
+        let (config, cgroups) = (self.shared.config.clone(), self.shared.cgroups.clone());
+        let found = blocking(move || Ok(leftover_uids(&config, &cgroups))).await?;
+        for uid in found {
+            if !keep.contains(&uid) && !self.shared.pods.lock().contains_key(&uid) {
+                result = result.and(self.remove_leftovers(&uid).await);
+            }
+        }
+        result
     }
+
+    async fn remove_leftovers(&self, uid: &str) -> Result<()> {
+        let (config, cgroups) = (self.shared.config.clone(), self.shared.cgroups.clone());
+        let uid = uid.to_string();
+        blocking(move || {
+            let plan = config.run.join("pods").join(&uid).join("plan.json");
+            if let Ok(plan) = files::read_json::<PodPlan>(&plan) {
+                return pod::remove_pod(&plan.paths, &cgroups);
+            }
+            // Nothing says what it was: all three places of its cgroup are looked at.
+            for qos in [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort] {
+                let spec = PodSandboxSpec {
+                    uid: uid.clone(),
+                    namespace: "unknown".into(),
+                    name: "unknown".into(),
+                    qos,
+                    ..Default::default()
+                };
+                pod::remove_pod(&PodPaths::new(&config, &spec)?, &cgroups)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Uids of everything that looks like a pod: run directories, writable layers, cgroups.
+fn leftover_uids(config: &RuntimeConfig, cgroups: &Cgroups) -> HashSet<String> {
+    let mut found = HashSet::new();
+    for dir in [config.run.join("pods"), config.root.join("pods")] {
+        found.extend(list_names(&dir).unwrap_or_default());
+    }
+    let root = config.cgroup_root.trim_end_matches('/');
+    for parent in ["", "/burstable", "/besteffort"] {
+        let names = cgroups.children(&format!("{root}{parent}"));
+        found.extend(names.iter().filter_map(|n| n.strip_prefix("pod")).map(str::to_string));
+    }
+    found.retain(|uid| crate::paths::check_name("uid", uid, 128).is_ok());
+    found
+}
+
+fn list_names(dir: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(dir).map_err(Error::file("cannot list", dir))?;
+    Ok(entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
 }

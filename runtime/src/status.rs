@@ -110,8 +110,10 @@ pub struct ExecResult {
     /// Exit code; 128+signal when ended by a signal.
     pub code: i32,
     /// Standard output, at most [`crate::pod::EXEC_OUTPUT_LIMIT`] bytes.
+    #[serde(with = "base64_bytes")]
     pub stdout: Vec<u8>,
     /// Standard error, at most [`crate::pod::EXEC_OUTPUT_LIMIT`] bytes.
+    #[serde(with = "base64_bytes")]
     pub stderr: Vec<u8>,
     /// Output beyond the limit was dropped.
     pub truncated: bool,
@@ -130,4 +132,18 @@ pub struct Usage {
     pub working_set_bytes: u64,
     /// Tasks.
     pub pids: u64,
+}
+
+/// Bytes as base64 text: a JSON array of numbers would be four times as long.
+mod base64_bytes {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }

@@ -1,8 +1,14 @@
 //! Images: pulled from registries or loaded from archives, checked, unpacked once, shared by every
 //! container as read-only overlay layers.
 
+mod archive;
+mod digest;
 mod info;
+mod manifest;
+mod pull;
+mod reference;
 mod store;
+mod unpack;
 
 pub use info::{ImageConfig, ImageInfo, PullOptions, RegistryAuth};
 pub use store::ImageStore;
