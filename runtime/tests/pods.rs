@@ -52,6 +52,20 @@ async fn create_to_running_is_quick() {
         containers.push(begin.elapsed());
         pods.push(pod);
     }
+    // The private pages of every shim have to fit into the promised 3 MB.
+    let mut pss = Vec::new();
+    for n in 0..20 {
+        let state = fs::read(node.config.run.join(format!("pods/p{n}/state.json"))).expect("state");
+        let state: serde_json::Value = serde_json::from_slice(&state).expect("state");
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", state["pid"]));
+        let rollup = rollup.expect("smaps");
+        let line = rollup.lines().find(|l| l.starts_with("Pss:")).expect("Pss");
+        let kb: u64 = line.split_whitespace().nth(1).expect("number").parse().expect("number");
+        pss.push(kb);
+    }
+    pss.sort();
+    println!("shim PSS p50 {} kB, max {} kB", pss[10], pss[19]);
+    assert!(pss[10] <= 3 * 1024, "{pss:?}");
     sandboxes.sort();
     containers.sort();
     let begin = Instant::now();

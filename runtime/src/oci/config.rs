@@ -44,7 +44,6 @@ pub(super) fn build(
         "namespaces": namespaces(plan, unified),
         "cgroupsPath": plan.paths.container_cgroup(&spec.id),
         "resources": resources(spec, unified),
-        "rootfsPropagation": "rslave",
     });
     if !spec.security.privileged {
         if !spec.security.unmasked_proc {

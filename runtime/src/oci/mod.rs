@@ -7,6 +7,7 @@ mod mounts;
 mod process;
 mod rootfs;
 mod seccomp;
+mod trace;
 mod user;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 
 use libcontainer::{container::builder::ContainerBuilder, syscall::syscall::SyscallType};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use trace::Trace;
 
 use crate::{
     cgroup::Cgroups,
@@ -44,6 +46,7 @@ pub(crate) struct Stdio {
 /// Makes the container whose plan lies in its bundle; answers the pid of its process, which waits
 /// to be started and is a child of the shim.
 pub(crate) fn create(pod: &PodPlan, id: &str, stdio: &Stdio) -> Result<i32> {
+    let trace = Trace::start()?;
     let bundle = pod.paths.bundle(id);
     let spec: ContainerSpec = files::read_json(&bundle.join(PLAN))?;
     let root = bundle.join("rootfs");
@@ -73,7 +76,7 @@ pub(crate) fn create(pod: &PodPlan, id: &str, stdio: &Stdio) -> Result<i32> {
             .as_sibling(true)
             .build()
     };
-    let container = build().map_err(|e| Error::Create(explain(&e)))?;
+    let container = build().map_err(|e| Error::Create(explain(&e, trace)))?;
     let pid = container.pid().ok_or_else(|| Error::Create("libcontainer gave no pid".into()))?;
     Ok(pid.as_raw())
 }
@@ -86,6 +89,7 @@ pub(crate) fn exec(
     command: &[String],
     stdio: &Stdio,
 ) -> Result<i32> {
+    let trace = Trace::start()?;
     let bundle = pod.paths.bundle(id);
     let mut config: serde_json::Value = files::read_json(&bundle.join("config.json"))?;
     let mut process = config["process"].take();
@@ -115,7 +119,7 @@ pub(crate) fn exec(
     };
     let result = build();
     let _ = fs::remove_file(&file);
-    result.map(|pid| pid.as_raw()).map_err(|e| Error::Exec(explain(&e)))
+    result.map(|pid| pid.as_raw()).map_err(|e| Error::Exec(explain(&e, trace)))
 }
 
 /// Lets reads of a descriptor return at once.
@@ -133,8 +137,8 @@ fn as_fd(fd: &OwnedFd) -> BorrowedFd<'_> {
     fd.as_fd()
 }
 
-/// An error with its causes, each said once.
-fn explain(error: &libcontainer::error::LibcontainerError) -> String {
+/// An error with its causes and the first thing that was logged about it, each said once.
+fn explain(error: &libcontainer::error::LibcontainerError, trace: Trace) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -144,6 +148,11 @@ fn explain(error: &libcontainer::error::LibcontainerError) -> String {
             text.push_str(&more);
         }
         next = cause.source();
+    }
+    let reason = trace.reasons();
+    if !reason.is_empty() && !text.contains(&reason) {
+        text.push_str(": ");
+        text.push_str(&reason);
     }
     text
 }

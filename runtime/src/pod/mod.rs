@@ -5,12 +5,7 @@ mod link;
 mod signal;
 mod spawn;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 pub(crate) use leftovers::{remove_pod, unmount_below};
 use parking_lot::Mutex;
@@ -317,9 +312,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(e) => Err(Error::Protocol(format!("a blocking task failed: {e}"))),
     }
-}
-
-/// Whether `path` exists; an error counts as "yes", so that nothing is overwritten by mistake.
-pub(crate) fn exists(path: &Path) -> bool {
-    path.try_exists().unwrap_or(true)
 }

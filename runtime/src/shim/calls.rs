@@ -237,7 +237,7 @@ impl Server {
         let helper =
             Helper::spawn(Purpose::Exec(key), &keep, || oci::exec(plan, id, key, command, &stdio))?;
         self.helpers.push(helper);
-        self.execs.push(Exec::new(key, to, id.into(), out_read.into(), err_read.into(), limit));
+        self.execs.push(Exec::new(key, to, out_read.into(), err_read.into(), limit));
         Ok(())
     }
 

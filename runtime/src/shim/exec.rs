@@ -15,7 +15,6 @@ const TIMEOUT_LIMIT: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Exec {
     pub key: u64,
     pub reply: ReplyTo,
-    pub container: String,
     pub pid: Option<i32>,
     pub deadline: Instant,
     pub timed_out: bool,
@@ -25,18 +24,10 @@ pub(super) struct Exec {
 }
 
 impl Exec {
-    pub fn new(
-        key: u64,
-        reply: ReplyTo,
-        container: String,
-        stdout: File,
-        stderr: File,
-        limit: Duration,
-    ) -> Self {
+    pub fn new(key: u64, reply: ReplyTo, stdout: File, stderr: File, limit: Duration) -> Self {
         Self {
             key,
             reply,
-            container,
             pid: None,
             deadline: Instant::now() + limit.min(TIMEOUT_LIMIT),
             timed_out: false,

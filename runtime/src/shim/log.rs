@@ -14,6 +14,9 @@ use crate::{files, spec::LogPolicy};
 /// Longest piece of a line in one record, as containerd cuts it.
 const LINE_LIMIT: usize = 16 * 1024;
 
+/// Files set aside within one second; beyond it the current file grows over its limit.
+const SAME_SECOND_LIMIT: usize = 1000;
+
 /// Where output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -115,8 +118,7 @@ impl Log {
 
     fn rotate(&mut self) {
         let now = OffsetDateTime::now_utc();
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(format!(
+        let stamp = format!(
             ".{:04}{:02}{:02}-{:02}{:02}{:02}",
             now.year(),
             u8::from(now.month()),
@@ -124,9 +126,17 @@ impl Log {
             now.hour(),
             now.minute(),
             now.second()
-        ));
-        let target = PathBuf::from(name);
-        if target.try_exists().unwrap_or(true) || fs::rename(&self.path, &target).is_err() {
+        );
+        let names = (0..SAME_SECOND_LIMIT).map(|n| {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(&stamp);
+            if n > 0 {
+                name.push(format!(".{n:03}"));
+            }
+            PathBuf::from(name)
+        });
+        let free = names.into_iter().find(|n| !n.try_exists().unwrap_or(true));
+        if free.is_none_or(|target| fs::rename(&self.path, target).is_err()) {
             return;
         }
         self.file = None;

@@ -138,6 +138,12 @@ fn pin(namespace: &Path, target: &Path) -> Result<()> {
 fn hold_pid_namespace(paths: &PodPaths) -> Result<i32> {
     let pid = sys::fork_pid_namespace(|| {
         sys::close_other_fds(&[]);
+        // The daemon waits for the end of the shim's standard output.
+        if let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+            let _ = nix::unistd::dup2_stdin(&null);
+            let _ = nix::unistd::dup2_stdout(&null);
+            let _ = nix::unistd::dup2_stderr(&null);
+        }
         sys::reset_signals();
         sys::ignore_signal(nix::sys::signal::Signal::SIGCHLD);
         // Processes of the pod see this one as pid 1: it must not be traceable by them.

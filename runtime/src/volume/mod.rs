@@ -1,77 +1,106 @@
 //! Files behind volumes: plain helpers of the file system, called by the kubelet from blocking
 //! tasks. Owns no state.
 
-use std::path::{Path, PathBuf};
+mod atomic;
+mod host;
+mod subpath;
 
-use crate::error::{Error, Result};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+};
 
-/// One file of a configMap, secret, downward or projected volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeFile {
-    /// Relative path inside the volume (`a/b.conf`).
-    pub path: String,
-    /// Content.
-    pub content: Vec<u8>,
-    /// Permission bits (0o644).
-    pub mode: u32,
-    /// Owner; the process's own when absent.
-    pub uid: Option<u32>,
-    /// Group (`fsGroup`); the process's own when absent.
-    pub gid: Option<u32>,
-}
+pub use atomic::{VolumeFile, write_files};
+pub use host::{HostPathType, host_path};
+use nix::mount::{MsFlags, mount};
+pub use subpath::sub_path;
 
-/// What a hostPath volume must find (`type` of the volume).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HostPathType {
-    /// No check.
-    #[default]
-    Unset,
-    /// Make the directory (0755) when absent.
-    DirectoryOrCreate,
-    /// Must be a directory.
-    Directory,
-    /// Make the file (0644) when absent.
-    FileOrCreate,
-    /// Must be a file.
-    File,
-    /// Must be a socket.
-    Socket,
-    /// Must be a character device.
-    CharDevice,
-    /// Must be a block device.
-    BlockDevice,
-}
+use crate::{
+    error::{Error, Result},
+    files, pod,
+};
 
 /// Makes an emptyDir (mode 0777, `gid` with setgid when given); on tmpfs when `memory` is set
 /// (optionally limited to that many bytes). Idempotent.
+///
+/// # Errors
+/// When the directory or the mount is refused by the kernel.
 pub fn empty_dir(
     dir: &Path,
-    _memory: bool,
-    _size_limit: Option<u64>,
-    _gid: Option<u32>,
+    memory: bool,
+    size_limit: Option<u64>,
+    gid: Option<u32>,
 ) -> Result<()> {
-    Err(Error::Unsupported(format!("emptyDir at {}", dir.display())))
-}
-
-/// Writes the files of a volume so that readers see all old or all new ones (`..data` symlink, as
-/// kubelet's AtomicWriter does). Answers whether anything changed.
-pub fn write_files(dir: &Path, _files: &[VolumeFile]) -> Result<bool> {
-    Err(Error::Unsupported(format!("files at {}", dir.display())))
-}
-
-/// Checks (and for the `OrCreate` types makes) a hostPath.
-pub fn host_path(path: &Path, _kind: HostPathType) -> Result<()> {
-    Err(Error::Unsupported(format!("hostPath {}", path.display())))
-}
-
-/// Resolves `sub_path` inside `volume` without ever leaving it, making missing directories; answers
-/// a path that is safe to hand to `ContainerSpec::mounts`: what it names cannot be swapped any more.
-/// `anchor` is a directory of the pod, where the resolved target is pinned by a bind mount.
-pub fn sub_path(volume: &Path, sub_path: &str, _anchor: &Path) -> Result<PathBuf> {
-    Err(Error::Unsupported(format!("subPath {sub_path} in {}", volume.display())))
+    files::make_dir(dir)?;
+    if memory && !is_mount_point(dir)? {
+        let options = match size_limit {
+            Some(bytes) if bytes > 0 => format!("mode=0777,size={bytes}"),
+            _ => "mode=0777".to_string(),
+        };
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some("tmpfs"), dir, Some("tmpfs"), flags, Some(options.as_str()))
+            .map_err(|e| Error::file("cannot mount tmpfs at", dir)(e.into()))?;
+    }
+    let mode = match gid {
+        Some(gid) => {
+            chown(dir, None, Some(gid)).map_err(Error::file("cannot set group of", dir))?;
+            0o2777
+        }
+        None => 0o777,
+    };
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode))
+        .map_err(Error::file("cannot set mode of", dir))
 }
 
 /// Unmounts everything mounted at or below `dir` and removes it. Idempotent.
+///
+/// # Errors
+/// When a mount is refused to go or a file cannot be removed.
 pub fn remove_tree(dir: &Path) -> Result<()> {
-    Err(Error::Unsupported(format!("removal of {}", dir.display())))
+    pod::unmount_below(dir)?;
+    files::remove_tree(dir)
+}
+
+fn is_mount_point(dir: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let device =
+        |path: &Path| fs::metadata(path).map(|m| m.dev()).map_err(Error::file("cannot read", path));
+    let Some(parent) = dir.parent() else { return Ok(true) };
+    Ok(device(dir)? != device(parent)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_dirs_are_for_everybody() {
+        let base = tempfile::tempdir().expect("directory");
+        let dir = base.path().join("a/b");
+        empty_dir(&dir, false, None, None).expect("empty dir");
+        empty_dir(&dir, false, None, None).expect("twice is fine");
+        let mode = fs::metadata(&dir).expect("directory").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o777);
+        remove_tree(&base.path().join("a")).expect("remove");
+        remove_tree(&base.path().join("a")).expect("twice is fine");
+        assert!(!dir.is_dir());
+    }
+
+    #[test]
+    fn memory_is_mounted_once_and_unmounted() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let base = tempfile::tempdir().expect("directory");
+        let dir = base.path().join("m");
+        empty_dir(&dir, true, Some(1 << 20), Some(7)).expect("tmpfs");
+        empty_dir(&dir, true, Some(1 << 20), Some(7)).expect("twice is fine");
+        assert!(is_mount_point(&dir).expect("check"));
+        assert!(fs::write(dir.join("big"), vec![0; 2 << 20]).is_err());
+        let mode = fs::metadata(&dir).expect("directory").permissions().mode();
+        assert_eq!(mode & 0o7777, 0o2777);
+        remove_tree(&dir).expect("remove");
+        assert!(!dir.is_dir());
+    }
 }
