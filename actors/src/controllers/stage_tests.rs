@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,6 +24,9 @@ use crate::{
     kernel::{Kernel, KernelConfig},
     registry::{DeleteOptions, Registry, RegistryConfig, RequestInfo, Subresource, View},
 };
+
+/// Pods that were run, for their addresses.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 struct Stage {
     registry: Registry,
@@ -75,7 +81,6 @@ async fn kubelet(
     while registry.create(&info(), NODE, "", node.clone()).await.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let mut number = 0;
     let mut renewed = Instant::now() - Duration::from_secs(1);
     loop {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -94,7 +99,7 @@ async fn kubelet(
                 let options = DeleteOptions::now(pod.uid());
                 drop(registry.delete(&info(), POD, pod.namespace(), pod.name(), &options).await);
             } else if pod.value()["status"]["podIP"].is_null() {
-                number += 1;
+                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
                 run(&registry, pod.namespace(), pod.name(), number).await;
             }
         }
@@ -166,13 +171,26 @@ impl Stage {
         let begin = Instant::now();
         while !test(&self.registry) {
             if begin.elapsed() > Duration::from_secs(20) {
-                let pods = self.registry.list(POD, None);
-                let shown: Vec<_> = pods.iter().map(|p| p.value().to_string()).collect();
-                panic!("never: {what}\n{}\n{}", shown.join("\n"), self.kernel.tree().render_tree());
+                self.give_up(what).await;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         begin.elapsed()
+    }
+
+    async fn give_up(&self, what: &str) {
+        println!("{}", self.kernel.tree().render_tree());
+        for actor in self.kernel.tree().actors() {
+            if let Ok(seen) = self.kernel.inspect(&actor.path).await {
+                println!("{} {}", actor.path, seen.state);
+            }
+        }
+        for kind in [DEPLOYMENT, REPLICA_SET, POD, ENDPOINTS, ENDPOINT_SLICE, NODE] {
+            for object in self.registry.list(kind, None) {
+                println!("{}", object.value());
+            }
+        }
+        panic!("never: {what}");
     }
 
     async fn change(

@@ -30,11 +30,6 @@ impl Set {
         Self { replicas: form.spec.replicas, form, value: None, deleted: false }
     }
 
-    /// The object in the store.
-    pub fn object(&self) -> &crate::registry::Object {
-        &self.form.object
-    }
-
     /// The value to write.
     pub fn edit(&mut self) -> &mut Value {
         self.value.get_or_insert_with(|| self.form.object.value().clone())

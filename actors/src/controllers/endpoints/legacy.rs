@@ -117,7 +117,8 @@ fn subsets(service: &Service, pods: &[Typed<Pod>]) -> Subsets {
         let (ready, unready) = subsets.entry(ports).or_default();
         let is_ready = service.spec.publish_not_ready_addresses || pod.is_ready();
         let bucket = if is_ready { ready } else { unready };
-        bucket.insert(pod.status.pod_ip.clone(), address);
+        // Pods on the host's network share its address.
+        bucket.insert(format!("{} {}", pod.status.pod_ip, pod.metadata.uid), address);
     }
     subsets
 }

@@ -6,7 +6,7 @@ use kabuki_api::kind::Kind;
 use serde_json::{Value, json};
 
 use crate::{
-    controllers::model::{Meta, OwnerReference},
+    controllers::model::OwnerReference,
     registry::{DeleteOptions, Object, Subresource},
 };
 
@@ -27,16 +27,6 @@ impl ObjectRef {
             namespace: object.namespace().to_owned(),
             name: object.name().to_owned(),
             uid: object.uid().to_owned(),
-        }
-    }
-
-    /// Points to an object by its metadata.
-    pub fn by_meta(kind: &'static Kind, meta: &Meta) -> Self {
-        Self {
-            kind,
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-            uid: meta.uid.clone(),
         }
     }
 

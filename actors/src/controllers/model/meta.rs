@@ -19,7 +19,6 @@ pub struct Meta {
     pub labels: Value,
     pub annotations: LabelMap,
     pub owner_references: Vec<OwnerReference>,
-    pub finalizers: Vec<String>,
 }
 
 impl Meta {
@@ -46,11 +45,6 @@ impl Meta {
     /// One annotation.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.get(name).map(String::as_str)
-    }
-
-    /// Whether a finalizer is present.
-    pub fn has_finalizer(&self, name: &str) -> bool {
-        self.finalizers.iter().any(|f| f == name)
     }
 }
 
