@@ -78,6 +78,8 @@ pub struct Limits {
     pub compact_every: Duration,
     /// Log entries after which a snapshot is taken.
     pub snapshot_entries: u64,
+    /// Bytes of log entries after which a snapshot is taken, whatever their number.
+    pub snapshot_bytes: u64,
     /// Log entries kept behind a snapshot, so that a member that was away needs no snapshot.
     pub kept_entries: u64,
 }
@@ -95,8 +97,9 @@ impl Default for Limits {
             history_age: Duration::from_secs(300),
             history_revisions: 500_000,
             compact_every: Duration::from_secs(30),
-            snapshot_entries: 10_000,
-            kept_entries: 10_000,
+            snapshot_entries: 5_000,
+            snapshot_bytes: 64 * 1024 * 1024,
+            kept_entries: 2_000,
         }
     }
 }

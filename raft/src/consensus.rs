@@ -255,6 +255,25 @@ impl Consensus {
         Ok(())
     }
 
+    /// The newest snapshot's index.
+    pub(crate) fn snapshot_index(&self) -> Option<u64> {
+        self.raft.metrics().borrow_watched().snapshot.map(|id| id.index)
+    }
+
+    /// Take a snapshot now.
+    pub(crate) async fn take_snapshot(&self) {
+        if let Err(error) = self.raft.trigger().snapshot().await {
+            tracing::warn!(%error, "cannot take a snapshot");
+        }
+    }
+
+    /// Forget log entries up to `index` that a snapshot holds.
+    pub(crate) async fn purge_log(&self, index: u64) {
+        if let Err(error) = self.raft.trigger().purge_log(index).await {
+            tracing::warn!(%error, "cannot shorten the log");
+        }
+    }
+
     /// Hand leadership to another voter. Leader only; returns before it has happened.
     pub(crate) async fn transfer_leader(&self, id: MemberId) -> Result<(), StoreError> {
         if !self.raft.voter_ids().any(|voter| voter == id) {

@@ -10,12 +10,18 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Leadership, Limits, Revision, Timers, codec, consensus::Consensus, proposer::Pending,
-    state::State,
+    Leadership, Limits, Revision, Timers, codec, consensus::Consensus, log::LogStore,
+    proposer::Pending, state::State,
 };
 
 /// How often a leader looks whether a quorum still answers it.
 const QUORUM_CHECK: Duration = Duration::from_millis(200);
+
+/// How often the size of the log is looked at.
+const LOG_CHECK: Duration = Duration::from_millis(500);
+/// Entries kept when the log is cut for its bytes, so that a follower a moment behind needs no
+/// snapshot.
+const LOG_KEPT: u64 = 100;
 
 /// Keep `leadership` true until consensus ends.
 pub(crate) async fn follow_leadership(
@@ -84,6 +90,28 @@ pub(crate) async fn compact_forever(
             Ok(Ok(_)) => tracing::debug!(target, "compacted history"),
             // Tried again at the next turn.
             other => tracing::debug!(?other, "history was not compacted"),
+        }
+    }
+}
+
+/// Take a snapshot and shorten the log when its bytes, not its entries, grow large.
+pub(crate) async fn bound_log(consensus: Consensus, log: LogStore, limit: u64) {
+    let mut mark = 0;
+    let mut awaited: Option<Option<u64>> = None;
+    loop {
+        tokio::time::sleep(LOG_CHECK).await;
+        let newest = consensus.snapshot_index();
+        if let Some(before) = awaited
+            && newest > before
+        {
+            awaited = None;
+            consensus.purge_log(newest.unwrap_or(0).saturating_sub(LOG_KEPT)).await;
+        }
+        let written = log.written();
+        if awaited.is_none() && written - mark >= limit {
+            mark = written;
+            awaited = Some(newest);
+            consensus.take_snapshot().await;
         }
     }
 }

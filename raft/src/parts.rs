@@ -99,6 +99,8 @@ impl Core {
             self.leadership.clone(),
             self.proposals.clone(),
         ));
+        let bytes = limits.snapshot_bytes;
+        self.spawn(duty::bound_log(consensus.clone(), self.log.clone(), bytes));
         self.spawn(state.clone().scrub_forever());
     }
 

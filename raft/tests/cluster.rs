@@ -195,8 +195,13 @@ async fn a_member_that_was_away_gets_a_snapshot() {
     let revision = cluster.store(away).read_barrier().await.unwrap();
     assert_eq!(revision, before + 200);
     assert_eq!(dump(cluster.store(away)), dump(cluster.store(leader)));
-    let status = cluster.store(away).status();
-    assert!(status.purged_index >= Some(purged), "no snapshot came: {status:?}");
+    // What consensus reports comes a moment after what was applied.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while cluster.store(away).status().purged_index < Some(purged) {
+        let status = cluster.store(away).status();
+        assert!(Instant::now() < deadline, "no snapshot came: {status:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     // History came along: a watcher goes on where it was.
     let mut watch = cluster.store(away).watch(TOPIC, before).unwrap();
     let mut next = before + 1;

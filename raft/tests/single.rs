@@ -41,7 +41,9 @@ async fn collect(watch: &mut Watch, count: usize) -> Vec<(u64, EventKind, String
 #[tokio::test]
 async fn transactions_compare_then_write() {
     let dir = tempfile::tempdir().unwrap();
+    let begun = std::time::Instant::now();
     let store = Store::open_single(dir.path()).await.unwrap();
+    println!("start to leading: {:?}", begun.elapsed());
     assert_eq!(store.revision(), 1);
     assert!(store.leadership().borrow().is_local);
 
@@ -194,6 +196,24 @@ async fn old_history_goes_by_itself() {
     assert!(store.compacted() >= 91, "{}", store.compacted());
     let oldest = store.list_at(TOPIC, store.compacted(), None, 0).await.unwrap();
     assert_eq!(oldest.records.len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_of_large_entries_is_bounded_by_its_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { snapshot_bytes: 4 * 1024 * 1024, ..Limits::default() };
+    let store = open(dir.path(), limits).await;
+    let value = "v".repeat(100_000);
+    for _ in 0..300 {
+        put(&store, "large", &value).await;
+    }
+    for _ in 0..250 {
+        if store.status().purged_index.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(store.status().purged_index.is_some(), "{:?}", store.status());
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub(super) struct Tail {
     pub(super) vote: Option<Vote>,
     cache: VecDeque<Entry>,
     cache_bytes: usize,
+    /// Bytes of all entries that ever came in here, since the start.
+    written: u64,
 }
 
 impl Tail {
@@ -65,6 +67,7 @@ impl Tail {
             self.clear();
         }
         self.cache_bytes += entry_bytes(&entry);
+        self.written += entry_bytes(&entry) as u64;
         self.last = Some(entry.log_id);
         self.cache.push_back(entry);
         while self.cache.len() > CACHE_ENTRIES
@@ -171,6 +174,11 @@ impl LogStore {
     /// The failure that stopped the disk, if one did.
     pub(crate) fn failure(&self) -> Option<String> {
         self.inner.flusher.failure()
+    }
+
+    /// Bytes of entries that were found or written since the start; only grows.
+    pub(crate) fn written(&self) -> u64 {
+        self.inner.tail.lock().written
     }
 
     /// How many handles there are.
