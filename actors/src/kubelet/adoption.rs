@@ -5,6 +5,7 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
+    config::{POD_DATA, POD_VOLUMES},
     context::NodeContext,
     kubelet::first,
     volumes,
@@ -69,8 +70,8 @@ pub(super) async fn remove_orphans(
         }
     }
     node.config.runtime.remove_orphans(keep).await.map_err(|e| e.to_string())?;
-    let mut dirs = children(&node.config.root.join("pods")).await;
-    dirs.extend(children(&node.config.run.join("volumes")).await);
+    let mut dirs = children(&node.config.root.join(POD_DATA)).await;
+    dirs.extend(children(&node.config.run.join(POD_VOLUMES)).await);
     for uid in dirs {
         if !keep.contains(&uid) && node.sandbox(&uid).is_none() && node.pod(&uid).is_none() {
             volumes::remove(node, &uid).await?;

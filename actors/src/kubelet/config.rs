@@ -6,7 +6,12 @@ use k8s_openapi::api::core::v1::Taint;
 
 use super::{networking::PodNetworking, sandbox::NodeRuntime};
 
-/// Everything a kubelet needs to know. Several nodes on one machine need different directories.
+/// Below `root`: what pods write. Not `pods`: the runtime may share the directory.
+pub(super) const POD_DATA: &str = "pod-data";
+/// Below `run`: generated volumes.
+pub(super) const POD_VOLUMES: &str = "volumes";
+
+/// Everything a kubelet needs to know. The directories may be those of the runtime. Several nodes on one machine need different directories.
 #[derive(Clone)]
 pub struct NodeConfig {
     /// Name of the Node object.
@@ -51,11 +56,11 @@ impl NodeConfig {
 
     /// Persistent directory of one pod.
     pub fn pod_dir(&self, uid: &str) -> PathBuf {
-        self.root.join("pods").join(uid)
+        self.root.join(POD_DATA).join(uid)
     }
 
     /// Temporary directory of one pod.
     pub fn pod_run_dir(&self, uid: &str) -> PathBuf {
-        self.run.join("volumes").join(uid)
+        self.run.join(POD_VOLUMES).join(uid)
     }
 }

@@ -16,7 +16,7 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    adoption,
+    admission, adoption,
     backoff::WatchBackoff,
     context::NodeContext,
     pod_view::PodView,
@@ -51,7 +51,12 @@ enum PodNews {
 /// A worker has nothing left to do for the pod of this uid.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-pub struct PodGone(pub String);
+pub struct PodGone {
+    /// The pod's uid.
+    pub uid: String,
+    /// Which of its workers.
+    pub serial: u64,
+}
 
 /// The API has not been reached in time.
 #[derive(Debug, Clone, Message)]
@@ -65,7 +70,8 @@ struct RemoveOrphans;
 /// Keeps the pods of one node.
 pub struct Kubelet {
     node: Arc<NodeContext>,
-    workers: HashMap<String, ActorRef<PodWorker>>,
+    workers: HashMap<String, (u64, ActorRef<PodWorker>)>,
+    serial: u64,
     listing: Option<HashSet<String>>,
     listed: bool,
     orphans_removed: bool,
@@ -78,6 +84,7 @@ impl Performer for Kubelet {
         Self {
             node: node.clone(),
             workers: HashMap::new(),
+            serial: 0,
             listing: None,
             listed: false,
             orphans_removed: false,
@@ -147,7 +154,7 @@ impl Handler<PodNews> for Kubelet {
             PodNews::ListEnd => {
                 let seen = self.listing.take().unwrap_or_default();
                 self.listed = true;
-                for (uid, worker) in &self.workers {
+                for (uid, (_, worker)) in &self.workers {
                     if !seen.contains(uid) {
                         post(worker, ForgetPod);
                     }
@@ -158,7 +165,7 @@ impl Handler<PodNews> for Kubelet {
             }
             PodNews::Changed(pod) => self.route(pod, ctx),
             PodNews::Gone(pod) => {
-                if let Some(worker) = self.workers.get(pod.uid()) {
+                if let Some((_, worker)) = self.workers.get(pod.uid()) {
                     post(worker, ForgetPod);
                 }
             }
@@ -169,8 +176,10 @@ impl Handler<PodNews> for Kubelet {
 impl Handler<PodGone> for Kubelet {
     type Result = ();
 
-    fn handle(&mut self, PodGone(uid): PodGone, _: &mut Ctx<Self>) {
-        self.workers.remove(&uid);
+    fn handle(&mut self, gone: PodGone, _: &mut Ctx<Self>) {
+        if self.workers.get(&gone.uid).is_some_and(|(serial, _)| *serial == gone.serial) {
+            self.workers.remove(&gone.uid);
+        }
     }
 }
 
@@ -205,16 +214,27 @@ impl Handler<RemoveOrphans> for Kubelet {
 impl Kubelet {
     fn route(&mut self, pod: Arc<Pod>, ctx: &mut Ctx<Self>) {
         let uid = pod.uid().to_owned();
-        if let Some(worker) = self.workers.get(&uid).filter(|w| w.is_alive()) {
+        if let Some((_, worker)) = self.workers.get(&uid).filter(|(_, w)| w.is_alive()) {
             self.node.set_pod(pod.clone());
             post(worker, UpdatePod(pod));
             return;
         }
         let id = format!("{}/{}", PodView::namespace(&*pod), PodView::name(&*pod));
+        // Here, one after the other: two pods that fit only alone must not refuse each other.
+        let others: Vec<_> = self.node.pods().into_iter().filter(|p| p.uid() != uid).collect();
+        let known = pod.is_terminal() || self.node.sandbox(&uid).is_some();
+        let refusal = admission::admit(&pod, &others, &self.node.facts).err();
         self.node.set_pod(pod);
-        let args = WorkerArgs { node: self.node.clone(), kubelet: ctx.me(), uid: uid.clone() };
+        self.serial += 1;
+        let args = WorkerArgs {
+            node: self.node.clone(),
+            kubelet: ctx.me(),
+            uid: uid.clone(),
+            serial: self.serial,
+            refusal: refusal.filter(|_| !known),
+        };
         let worker = ctx.children().start::<PodWorker>(&id, args, ChildSpec::transient());
-        self.workers.insert(uid, worker);
+        self.workers.insert(uid, (self.serial, worker));
     }
 
     fn remove_orphans(&mut self, ctx: &mut Ctx<Self>) {

@@ -32,6 +32,9 @@ pub mod status;
 mod volumes;
 pub mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::NodeConfig;
 pub use networking::{NetworkState, PodNetworking};
 pub use start::{NodeHandle, StartError, start};

@@ -1,6 +1,7 @@
 //! ConfigMaps and Secrets that pods refer to, read from the API.
 //!
-//! A start always reads afresh; refreshing volumes reuses what another pod read a moment ago.
+//! A start always reads afresh; refreshing volumes reuses what another pod read a moment ago. What
+//! cannot be read is as it was when it could.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -87,9 +88,10 @@ impl Objects {
     ) -> Result<Object, ReadError> {
         let key = (namespace.to_owned(), reference.clone());
         let kept = self.kept.lock().get(&key).cloned();
-        if let Some((_, object)) = kept.filter(|(at, _)| !fresh && at.elapsed() < REFRESH_AGE) {
-            return Ok(object);
-        }
+        let last = match kept {
+            Some((at, object)) if !fresh && at.elapsed() < REFRESH_AGE => return Ok(object),
+            kept => kept.map(|(_, object)| object),
+        };
         let read = async {
             let client = self.client.clone();
             Ok::<_, kube::Error>(match reference {
@@ -105,10 +107,18 @@ impl Objects {
             })
         };
         let failed = |reason: String| ReadError { what: reference.to_string(), reason };
-        let object = timeout(READ_WITHIN, read)
-            .await
-            .map_err(|_| failed(format!("no answer within {} s", READ_WITHIN.as_secs())))?
-            .map_err(|e| failed(e.to_string()))?;
+        let object = match timeout(READ_WITHIN, read).await {
+            Ok(Ok(object)) => object,
+            // The node goes on while the API is out of reach: what was true last has to do.
+            other => {
+                let reason = match other {
+                    Ok(Err(kube::Error::Api(status))) => return Err(failed(status.to_string())),
+                    Ok(Err(error)) => error.to_string(),
+                    _ => format!("no answer within {} s", READ_WITHIN.as_secs()),
+                };
+                return last.ok_or_else(|| failed(reason));
+            }
+        };
         let mut kept = self.kept.lock();
         if kept.len() >= MAX_KEPT {
             kept.clear();

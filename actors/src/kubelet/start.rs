@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{
-    config::NodeConfig,
+    config::{NodeConfig, POD_DATA, POD_VOLUMES},
     context::NodeContext,
     events::{EventRecorder, Recorder, RecorderArgs},
     kubelet::Kubelet,
@@ -72,7 +72,7 @@ impl NodeHandle {
 /// # Errors
 /// Its directories or its HTTP client cannot be made.
 pub async fn start(parent: &SupervisorRef, config: NodeConfig) -> Result<NodeHandle, StartError> {
-    for path in [config.root.join("pods"), config.run.join("volumes")] {
+    for path in [config.root.join(POD_DATA), config.run.join(POD_VOLUMES)] {
         let made = tokio::fs::create_dir_all(&path).await;
         made.map_err(|source| StartError::Directory { path, source })?;
     }

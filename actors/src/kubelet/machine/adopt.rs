@@ -25,8 +25,9 @@ impl Machine {
         let status = pod.status.clone().unwrap_or_default();
         machine.started_at = status.start_time.map_or(now, |t| t.0);
         machine.sandbox = Step::Done;
-        // Written again where needed: only the mounts of new containers depend on it.
-        machine.volumes = Step::Todo;
+        // They were filled before the sandbox had its first container, and outlive the daemon;
+        // a container must be able to restart while the API is out of reach.
+        machine.volumes = Step::Done;
         machine.ips = ips;
         let lists = [status.container_statuses, status.init_container_statuses];
         let known: Vec<ContainerStatus> = lists.into_iter().flatten().flatten().collect();

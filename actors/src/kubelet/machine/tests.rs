@@ -388,5 +388,5 @@ fn adopted_containers_keep_id_and_count() {
     assert_eq!((container.restarts(), container.is_ready()), (3, true));
     assert_eq!(container.last.as_ref().unwrap().exit_code, 2);
     let actions: Vec<_> = machine.decide(at(1)).actions.iter().map(short).collect();
-    assert_eq!(actions, ["volumes"]);
+    assert_eq!(actions, [""; 0]);
 }

@@ -21,7 +21,6 @@ use super::{
 use crate::{
     kernel::Ctx,
     kubelet::{
-        admission,
         context::timestamp,
         images,
         machine::{Finished, Found, Hook, Running, Step, Verdict},
@@ -40,21 +39,12 @@ impl PodWorker {
         let mut machine = Machine::new(pod.clone(), now);
         self.report.sent.clone_from(&pod.status);
         if pod.is_terminal() {
-            let status = pod.status.clone().unwrap_or_default();
-            machine.verdict = Some(Verdict {
-                succeeded: status.phase.as_deref() == Some("Succeeded"),
-                reason: status.reason,
-                message: status.message,
-            });
+            machine.verdict = Some(history(&pod));
             self.frozen = true;
-        } else if pod.deletion().is_none() {
-            let others = self.node.pods();
-            let others: Vec<_> = others.into_iter().filter(|p| p.uid() != self.uid).collect();
-            if let Err(refusal) = admission::admit(&pod, &others, &self.node.facts) {
-                let (reason, message) = (refusal.reason, refusal.message);
-                self.node.recorder.pod(&pod, None, true, &reason, message.clone());
-                machine.reject(&reason, &message);
-            }
+        } else if let Some(refusal) = self.refusal.as_ref().filter(|_| pod.deletion().is_none()) {
+            let (reason, message) = (&refusal.reason, &refusal.message);
+            self.node.recorder.pod(&pod, None, true, reason, message.clone());
+            machine.reject(reason, message);
         }
         self.machine = Some(machine);
         self.sync(ctx);
@@ -72,11 +62,16 @@ impl PodWorker {
             let status = sandbox.status().await;
             let before = pod.status.as_ref().and_then(|s| s.pod_ip.clone());
             let before = before.and_then(|ip| ip.parse().ok());
+            if !pod.host_network() && !jobs::network_ready(&node).await {
+                tracing::warn!(pod = pod.full_name(), "adopting a pod without the pod network");
+            }
             let ips = jobs::attach(&node, &pod, &sandbox, before).await;
             (pod, status, ips)
         };
         ctx.offload(work, |this, (pod, status, ips), ctx| {
             let now = timestamp(ctx.wall());
+            // Newer versions may have come meanwhile.
+            let pod = this.node.pod(&this.uid).unwrap_or(pod);
             this.report.sent.clone_from(&pod.status);
             let mut machine = match status {
                 Ok(status) if !status.shim_lost => {
@@ -96,7 +91,13 @@ impl PodWorker {
                 tracing::warn!(uid = this.uid, message, "cannot attach a pod again");
                 machine.ips = pod_ips(&machine.pod);
             }
+            if machine.pod.is_terminal() {
+                machine.verdict = Some(history(&machine.pod));
+            }
             this.machine = Some(machine);
+            if this.forgotten {
+                this.forget(ctx);
+            }
             this.sync(ctx);
             // What ended while nobody listened.
             this.look(ctx);
@@ -107,7 +108,8 @@ impl PodWorker {
     fn found(&mut self, pod: &Pod, status: &RuntimeStatus) -> Vec<Found> {
         let mut found = Vec::new();
         for container in &status.containers {
-            if pod.container(&container.name).is_none() {
+            let never_ran = container.state == ContainerState::Created;
+            if pod.container(&container.name).is_none() || never_ran {
                 continue;
             }
             self.remember(&container.id, &container.name, container.attempt);
@@ -238,7 +240,17 @@ impl PodWorker {
     }
 }
 
-fn pod_ips(pod: &Pod) -> Vec<String> {
+/// How a pod ended, as the API remembers it.
+fn history(pod: &Pod) -> Verdict {
+    let status = pod.status.clone().unwrap_or_default();
+    Verdict {
+        succeeded: status.phase.as_deref() == Some("Succeeded"),
+        reason: status.reason,
+        message: status.message,
+    }
+}
+
+pub(super) fn pod_ips(pod: &Pod) -> Vec<String> {
     let status = pod.status.as_ref();
     status.and_then(|s| s.pod_ips.clone()).into_iter().flatten().map(|ip| ip.ip).collect()
 }

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kabuki_runtime::{ContainerState, Exit, PodEvent};
 
 use super::{
-    FlushStatus, ForgetPod, Outcome, PodWorker, RefreshVolumes, RuntimeNews, UpdatePod, Wake, jobs,
+    FlushStatus, ForgetPod, Outcome, PodWorker, RefreshVolumes, RuntimeNews, UpdatePod, Wake,
+    begin::pod_ips, jobs,
 };
 use crate::{
     kernel::Ctx,
@@ -35,6 +36,9 @@ impl Handler<UpdatePod> for PodWorker {
         }
         let changed = machine.pod.metadata.labels != pod.metadata.labels
             || machine.pod.metadata.annotations != pod.metadata.annotations;
+        if machine.ips.is_empty() && machine.sandbox == Step::Done {
+            machine.ips = pod_ips(&pod);
+        }
         machine.update(pod);
         if changed {
             self.refresh(ctx);
@@ -47,14 +51,7 @@ impl Handler<ForgetPod> for PodWorker {
     type Result = ();
 
     fn handle(&mut self, _: ForgetPod, ctx: &mut Ctx<Self>) {
-        self.forgotten = true;
-        let now = timestamp(ctx.wall());
-        let Some(machine) = &mut self.machine else { return };
-        let mut pod = (*machine.pod).clone();
-        // Gone from the API means: stop here too, without ceremony.
-        pod.metadata.deletion_timestamp.get_or_insert(Time(now));
-        pod.metadata.deletion_grace_period_seconds = Some(0);
-        machine.update(Arc::new(pod));
+        self.forget(ctx);
         self.sync(ctx);
     }
 }
@@ -104,6 +101,17 @@ impl Handler<RuntimeNews> for PodWorker {
 }
 
 impl PodWorker {
+    /// Gone from the API means: stop here too, without ceremony.
+    pub(super) fn forget(&mut self, ctx: &Ctx<Self>) {
+        self.forgotten = true;
+        let now = timestamp(ctx.wall());
+        let Some(machine) = &mut self.machine else { return };
+        let mut pod = (*machine.pod).clone();
+        pod.metadata.deletion_timestamp.get_or_insert(Time(now));
+        pod.metadata.deletion_grace_period_seconds = Some(0);
+        machine.update(Arc::new(pod));
+    }
+
     fn exited(&mut self, id: String, exit: Exit, ctx: &mut Ctx<Self>) {
         let Some(known) = self.known.get(&id).cloned() else { return };
         let Some(job) = self.job() else { return };

@@ -93,20 +93,22 @@ async fn try_sandbox(job: &Job) -> Result<Vec<String>, String> {
         // Half-made, or lost with its shim.
         destroy_sandbox(node, uid, &remains.sandbox).await?;
     }
-    if !pod.host_network() {
-        let mut state = node.config.network.state();
-        let ready =
-            tokio::time::timeout(NETWORK_WITHIN, state.wait_for(|s| *s == NetworkState::Ready));
-        if !matches!(ready.await, Ok(Ok(_))) {
-            let text = "network is not ready: container runtime network not ready";
-            job.tell("", true, "NetworkNotReady", text);
-            return Err(text.to_owned());
-        }
+    if !pod.host_network() && !network_ready(node).await {
+        let text = "network is not ready: container runtime network not ready";
+        job.tell("", true, "NetworkNotReady", text);
+        return Err(text.to_owned());
     }
     let spec = sandbox_spec(job).await;
     let sandbox = node.config.runtime.create_pod(spec).await.map_err(|e| e.to_string())?;
     node.register(sandbox.clone());
     attach(node, pod, &sandbox, None).await
+}
+
+/// Waits for the pod network of the node, for some seconds.
+pub(super) async fn network_ready(node: &NodeContext) -> bool {
+    let mut state = node.config.network.state();
+    let ready = state.wait_for(|s| *s == NetworkState::Ready);
+    matches!(tokio::time::timeout(NETWORK_WITHIN, ready).await, Ok(Ok(_)))
 }
 
 /// Gives a sandbox its address and its hosts file; idempotent.

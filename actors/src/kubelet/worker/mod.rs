@@ -17,6 +17,7 @@ use k8s_openapi::{
 use serde_json::json;
 
 use super::{
+    admission::Refusal,
     context::{NodeContext, timestamp},
     kubelet::{Kubelet, PodGone},
     machine::{Action, Machine, Outcome},
@@ -71,6 +72,10 @@ pub struct WorkerArgs {
     pub kubelet: ActorRef<Kubelet>,
     /// Uid of the pod; its latest version is in the node's context.
     pub uid: String,
+    /// Tells this worker from an earlier one of the same pod.
+    pub serial: u64,
+    /// Why the node cannot take the pod.
+    pub refusal: Option<Refusal>,
 }
 
 /// Reporting to the API.
@@ -97,6 +102,8 @@ pub struct PodWorker {
     node: Arc<NodeContext>,
     kubelet: ActorRef<Kubelet>,
     uid: String,
+    serial: u64,
+    refusal: Option<Refusal>,
     machine: Option<Machine>,
     /// The pod was done with before this daemon saw it: its status is history.
     frozen: bool,
@@ -117,6 +124,8 @@ impl Performer for PodWorker {
             node: args.node.clone(),
             kubelet: args.kubelet.clone(),
             uid: args.uid.clone(),
+            serial: args.serial,
+            refusal: args.refusal.clone(),
             machine: None,
             frozen: false,
             forgotten: false,
@@ -244,7 +253,7 @@ impl PodWorker {
     /// Nothing is left to do.
     fn finish(&mut self, ctx: &mut Ctx<Self>) {
         self.node.forget_pod(&self.uid);
-        let gone = PodGone(self.uid.clone());
+        let gone = PodGone { uid: self.uid.clone(), serial: self.serial };
         let kubelet = self.kubelet.clone();
         // Not through the mailbox of an actor that is about to stop.
         tokio::spawn(async move { drop(kubelet.tell_or_wait(gone).await) });
