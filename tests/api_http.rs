@@ -457,7 +457,7 @@ async fn logs_through_the_node_link() {
     let refused = admin.get(&format!("{pods}/p/log?previous=true")).await;
     assert_eq!((refused.code, &refused.json()["reason"]), (400, &json!("BadRequest")));
     drop(dialer);
-    for _ in 0..100 {
+    for _ in 0..20 {
         if hub.connected().is_empty() {
             break;
         }

@@ -174,6 +174,8 @@ async fn dial(config: &DialerConfig, member: &str) -> Result<Served, LinkError> 
 
 /// Answers streams until the session ends or the member falls silent.
 async fn serve(config: &DialerConfig, (session, mut streams): Served) {
+    // A dialer that is dropped, or whose member left, must hang up.
+    let _hang_up = session.closed_on_drop();
     let mut requests = JoinSet::new();
     loop {
         let stream = tokio::select! {

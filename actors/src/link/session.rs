@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{mpsc, oneshot},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use yamux::{Config, Connection, Mode};
 
 use super::{
@@ -100,6 +100,11 @@ impl Session {
     /// Ends the session and every stream on it.
     pub(super) fn close(&self) {
         self.stop.cancel();
+    }
+
+    /// Ends the session when dropped: its task and its socket do not go with the handles.
+    pub(super) fn closed_on_drop(&self) -> DropGuard {
+        self.stop.clone().drop_guard()
     }
 
     /// Waits until the session has ended.
