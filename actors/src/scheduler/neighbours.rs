@@ -59,11 +59,8 @@ impl Neighbours {
         for term in &pod.affinity {
             let mut counts = Domains::new();
             for node in cluster.known() {
-                let Some(domain) = node.label(&term.topology_key) else { continue };
                 let here = node.pods.values().filter(|other| wanted(other)).count();
-                if here > 0 {
-                    *counts.entry(domain.to_owned()).or_default() += as_i64(here);
-                }
+                add(&mut counts, node, &term.topology_key, here);
             }
             self.affinity.push((term.topology_key.clone(), counts));
         }
@@ -149,13 +146,22 @@ impl Neighbours {
 fn domains(cluster: &Cluster, term: &Term, namespaces: NamespaceLabels<'_>) -> Domains {
     let mut counts = Domains::new();
     for node in cluster.known() {
-        let Some(domain) = node.label(&term.topology_key) else { continue };
         let here = node.pods.values().filter(|pod| term.selects(pod, namespaces)).count();
-        if here > 0 {
-            *counts.entry(domain.to_owned()).or_default() += as_i64(here);
-        }
+        add(&mut counts, node, &term.topology_key, here);
     }
     counts
+}
+
+/// Counts pods in the domain of their node. Most nodes have none, so labels are looked at last.
+fn add(counts: &mut Domains, node: &NodeInfo, key: &str, pods: usize) {
+    if pods == 0 {
+        return;
+    }
+    let Some(domain) = node.label(key) else { return };
+    match counts.get_mut(domain) {
+        Some(count) => *count += as_i64(pods),
+        None => drop(counts.insert(domain.to_owned(), as_i64(pods))),
+    }
 }
 
 /// Counts over the nodes the pod could be on at all, and the smallest count. `own` is 1 if the pod

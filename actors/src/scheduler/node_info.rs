@@ -62,7 +62,7 @@ impl NodeInfo {
 
     pub fn add(&mut self, pod: Arc<PodInfo>) {
         if self.pods.contains_key(pod.uid()) {
-            self.remove(&pod.uid().to_owned());
+            self.remove(pod.uid());
         }
         self.requested.add(&pod.request);
         self.weight.0 += pod.weight.0;
@@ -103,6 +103,11 @@ impl NodeInfo {
 
     pub fn has_free_ports(&self, pod: &PodInfo) -> bool {
         pod.host_ports.iter().all(|wanted| !self.ports.iter().any(|used| used.clashes(wanted)))
+    }
+
+    /// Whether the node tells which images it has.
+    pub fn has_images(&self) -> bool {
+        !self.images.is_empty()
     }
 
     /// Bytes of an image that is here already.

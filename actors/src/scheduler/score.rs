@@ -69,13 +69,16 @@ fn fractions(pod: &PodInfo, node: &NodeInfo) -> [(i64, i64); 2] {
     ]
 }
 
+/// Bytes times a hundred fit 64 bits up to 92 PB.
+fn percent(part: i64, whole: i64) -> i64 {
+    part.saturating_mul(MAX) / whole
+}
+
 /// The emptier the node, the better.
 fn least_allocated(pod: &PodInfo, node: &NodeInfo) -> i64 {
     let free = |(used, all): (i64, i64)| match all {
         all if all <= 0 || used >= all => 0,
-        all => {
-            i64::try_from(i128::from(all - used) * i128::from(MAX) / i128::from(all)).unwrap_or(0)
-        }
+        all => percent(all - used, all),
     };
     let [cpu, memory] = fractions(pod, node);
     i64::midpoint(free(cpu), free(memory))
@@ -85,9 +88,7 @@ fn least_allocated(pod: &PodInfo, node: &NodeInfo) -> i64 {
 fn balanced(pod: &PodInfo, node: &NodeInfo) -> i64 {
     let share = |(used, all): (i64, i64)| match all {
         all if all <= 0 => MAX,
-        all => i64::try_from(i128::from(used) * i128::from(MAX) / i128::from(all))
-            .unwrap_or(MAX)
-            .min(MAX),
+        all => percent(used, all).min(MAX),
     };
     let [cpu, memory] = fractions(pod, node);
     MAX - (share(cpu) - share(memory)).abs() / 2
@@ -102,6 +103,9 @@ fn soft_taints(pod: &PodInfo, node: &NodeInfo) -> i64 {
 }
 
 fn image_locality(pod: &PodInfo, node: &NodeInfo) -> i64 {
+    if !node.has_images() {
+        return 0;
+    }
     let containers = &pod.pod.spec.containers;
     let count = i64::try_from(containers.len()).unwrap_or(1).max(1);
     let sum: i64 = containers.iter().map(|c| node.image_size(&c.image)).sum();

@@ -16,7 +16,9 @@ use kabuki_api::kind::{DEPLOYMENT, Kind, POD, REPLICA_SET};
 use self::{hash::same_template, rollout::Rollout, sets::Set};
 use super::{
     claim::{claim, selector_of},
-    framework::{Change, Command, Controller, Failure, Key, Note, ObjectRef, Plan, ReconcileError},
+    framework::{
+        Change, Command, Controller, Failure, Key, Note, ObjectRef, Plan, ReconcileError, Verb,
+    },
     model::{Deployment, DeploymentStatus, Pod, ReplicaSet, Time, Typed, get, list},
 };
 use crate::registry::View;
@@ -72,7 +74,9 @@ impl Controller for DeploymentController {
 
     fn refused(&mut self, view: &dyn View, key: &Key, now: Time, failure: &Failure) -> Plan {
         let found = get::<Deployment>(view, DEPLOYMENT, &key.namespace, &key.name);
-        let (Ok(Some(deployment)), true) = (found, failure.creating) else { return Plan::done() };
+        let (Ok(Some(deployment)), Verb::Create) = (found, failure.verb) else {
+            return Plan::done();
+        };
         let mut wanted = deployment.status.clone();
         if failure.status.is_already_exists() {
             if !name_is_taken(view, &deployment, &failure.name) {

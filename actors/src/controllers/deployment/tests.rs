@@ -300,7 +300,7 @@ fn a_taken_name_changes_the_hash() {
     let view = world.view.with(REPLICA_SET, foreign);
     let failure = Failure {
         what: String::new(),
-        creating: true,
+        verb: Verb::Create,
         name,
         status: kabuki_api::status::Status::already_exists(REPLICA_SET, "x"),
     };

@@ -71,13 +71,21 @@ pub enum ReconcileError {
     Invalid(String),
 }
 
+/// Kinds of writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Create,
+    Update,
+    Delete,
+}
+
 /// A command that was refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
     /// What was tried, [`super::Command::describe`].
     pub what: String,
-    /// Whether it was a create.
-    pub creating: bool,
+    /// What was tried, in a word.
+    pub verb: Verb,
     /// The refused object of a create or update.
     pub name: String,
     /// The answer.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use kabuki_api::status::Status;
 
 use super::{
     backend::Backend,
     command::{Command, Note, Plan},
-    controller::Failure,
+    controller::{Failure, Verb},
 };
 
 /// Commands of one stage under way at once.
@@ -61,7 +60,12 @@ async fn one(
         Command::Create { announce, .. } | Command::Delete { announce, .. } => announce.clone(),
         _ => None,
     };
-    let (what, creating) = (command.describe(), matches!(command, Command::Create { .. }));
+    let what = command.describe();
+    let verb = match &command {
+        Command::Create { .. } => Verb::Create,
+        Command::Delete { .. } => Verb::Delete,
+        Command::Update { .. } | Command::Record(_) => Verb::Update,
+    };
     let name = command_name(&command);
     match backend.apply(component, command).await {
         Ok(name) => {
@@ -71,16 +75,11 @@ async fn one(
             }
             Ok(())
         }
-        Err(status) if is_conflict(&status) || (!creating && status.is_not_found()) => {
-            Err(Halt::Conflict)
-        }
-        Err(status) => Err(Halt::Refused(Failure { what, creating, name, status })),
+        // Deciding again on the current state is all it takes.
+        Err(status) if status.is_conflict() => Err(Halt::Conflict),
+        Err(status) if verb != Verb::Create && status.is_not_found() => Err(Halt::Conflict),
+        Err(status) => Err(Halt::Refused(Failure { what, verb, name, status })),
     }
-}
-
-/// Whether deciding again on the current state is all it takes.
-fn is_conflict(status: &Status) -> bool {
-    status.is_conflict()
 }
 
 fn command_name(command: &Command) -> String {

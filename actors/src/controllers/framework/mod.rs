@@ -18,7 +18,7 @@ mod tests;
 
 pub(crate) use backend::{Backend, Stage};
 pub(crate) use command::{Announce, Command, Note, ObjectRef, Plan};
-pub(crate) use controller::{Change, Controller, Failure, Key, ReconcileError};
+pub(crate) use controller::{Change, Controller, Failure, Key, ReconcileError, Verb};
 pub(crate) use reconciler::{Reconciler, ReconcilerArgs};
 pub(crate) use recorder::EventRecorder;
 pub(crate) use watcher::{Feed, follow};

@@ -13,6 +13,7 @@ const MICROS: i64 = 1_000_000;
 
 impl Time {
     /// From seconds since the epoch.
+    #[cfg(test)]
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs * MICROS)
     }
@@ -44,6 +45,7 @@ impl Time {
     }
 
     /// Six digits of fraction: the form of `metav1.MicroTime`.
+    #[cfg(test)]
     pub fn rfc3339_micro(self) -> String {
         let mut text = self.rfc3339();
         text.pop();

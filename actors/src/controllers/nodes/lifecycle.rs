@@ -125,8 +125,8 @@ impl Controller for NodeLifecycle {
         if let Some(command) = taint(&node, !self.ready.is_empty(), now) {
             plan.then(command);
         }
-        let is_ready = condition(&node.status.conditions, "Ready").is_some_and(Condition::is_true);
-        if !is_ready {
+        // A kubelet that still reports, even that it is not ready, says itself how its pods are.
+        if is_unknown(&node) {
             plan.then_all(pods_not_ready(view, &key.name, now)?);
         }
         if silent <= self.grace {
@@ -172,7 +172,7 @@ fn taint(node: &Typed<Node>, may_evict: bool, now: Time) -> Option<Command> {
     Some(Command::update(&node.object, value))
 }
 
-/// Takes the pods of a node that is not ready out of their services.
+/// Takes the pods of a silent node out of their services.
 fn pods_not_ready(view: &dyn View, node: &str, now: Time) -> Result<Vec<Command>, ReconcileError> {
     let pods = list::<Pod>(view, POD, None)?;
     let here = pods.iter().filter(|pod| pod.spec.node_name == node && pod.is_ready());

@@ -15,6 +15,7 @@ use super::{
     claim::{claim, selector_of},
     framework::{
         Announce, Change, Command, Controller, Failure, Key, Note, ObjectRef, Plan, ReconcileError,
+        Verb,
     },
     model::{Pod, ReplicaSet, Time, Typed, get, list},
 };
@@ -83,9 +84,10 @@ impl Controller for ReplicaSetController {
         let Ok(Some(found)) = Found::look(view, key) else { return Plan::done() };
         let Found { set, me, active, terminating, .. } = &found;
         let message = &failure.status.message;
-        let (reason, text) = match failure.creating {
-            true => ("FailedCreate", format!("Error creating: {message}")),
-            false => ("FailedDelete", format!("Error deleting: {message}")),
+        let (reason, text) = match failure.verb {
+            Verb::Create => ("FailedCreate", format!("Error creating: {message}")),
+            Verb::Delete => ("FailedDelete", format!("Error deleting: {message}")),
+            Verb::Update => return Plan::done(),
         };
         let counted = status::compute(set, active, *terminating, now);
         let wanted = status::with_failure(counted, reason, message, now);

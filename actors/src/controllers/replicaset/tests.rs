@@ -164,7 +164,7 @@ fn a_refused_create_shows_in_the_status_once() {
     let view = MemView::new().with(REPLICA_SET, set(1));
     let failure = Failure {
         what: "create".into(),
-        creating: true,
+        verb: Verb::Create,
         name: String::new(),
         status: Status::bad_request("no"),
     };
