@@ -100,7 +100,11 @@ async fn images_are_pulled_from_a_registry() {
     assert_eq!(lines.iter().filter(|l| l.contains("No such file")).count(), 2, "{lines:?}");
     assert!(matches!(store.remove(&name).await, Err(Error::InUse(_))));
     pod.destroy().await.expect("destroy");
+    let image = image.clone();
 
+    let second = kabuki_runtime::Runtime::new(node.config.clone()).await;
+    assert!(matches!(second, Err(Error::InUse(_))), "one process owns a store");
+    drop((pod, images, runtime));
     let again = node.runtime().await;
     assert_eq!(again.images().list().len(), 1);
     assert_eq!(again.images().unused().len(), 1);
