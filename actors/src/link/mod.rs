@@ -16,6 +16,7 @@ mod error;
 mod frame;
 mod health;
 mod hub;
+mod member_follower;
 mod session;
 mod upgrade;
 
@@ -25,6 +26,7 @@ pub use dialer::{Dialer, DialerConfig, Handler, Responder};
 pub use error::LinkError;
 pub use frame::{LogRequest, Request};
 pub use hub::Hub;
+pub use member_follower::{MemberFollower, MemberFollowerArgs};
 pub use session::LinkStream;
 
 /// Path of the upgrade request a node makes on the API port.

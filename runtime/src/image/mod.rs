@@ -3,7 +3,6 @@
 
 mod archive;
 mod digest;
-mod entry;
 mod info;
 mod manifest;
 mod pull;

@@ -56,6 +56,13 @@ pub(crate) fn is_unsupported(e: &rtnetlink::Error) -> bool {
     errno(e) == Some(EOPNOTSUPP)
 }
 
+pub(crate) fn name_of(link: &LinkMessage) -> Option<String> {
+    link.attributes.iter().find_map(|a| match a {
+        LinkAttribute::IfName(n) => Some(n.clone()),
+        _ => None,
+    })
+}
+
 pub(crate) fn alias_of(link: &LinkMessage) -> Option<&str> {
     link.attributes.iter().find_map(|a| match a {
         LinkAttribute::IfAlias(n) => Some(n.as_str()),

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::{
     BRIDGE, Cidr, DNS_DEVICE, Ipam, Peer, TABLE, TUNNEL,
     attach::{POD_ALIAS, parse_alias},
-    link::{Netlink, Route, alias_of, failed, is_unsupported, local_of, mtu_of},
+    link::{Netlink, Route, alias_of, failed, is_unsupported, local_of, mtu_of, name_of},
     nft,
     peers::{self, TUNNEL_MAC},
     table::{base_of, ensure_base},
@@ -123,15 +123,24 @@ impl NodeNetwork {
     /// # Errors
     /// When the kernel refuses.
     pub async fn teardown(&self) -> Result<()> {
-        let pods: Vec<String> = {
-            let ipam = self.inner.ipam.lock().await;
-            ipam.iter().map(|(pod, _)| pod.to_owned()).collect()
-        };
-        for pod in pods {
-            self.detach(&pod).await?;
+        Self::remove_all().await
+    }
+
+    /// As [`NodeNetwork::teardown`], also for a network that another process has set up.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn remove_all() -> Result<()> {
+        let net = Netlink::open()?;
+        for link in net.links().await? {
+            if alias_of(&link).is_some_and(|a| parse_alias(a).is_some())
+                && let Some(name) = name_of(&link)
+            {
+                net.delete(&name).await?;
+            }
         }
         for device in [TUNNEL, BRIDGE, DNS_DEVICE] {
-            self.inner.net.delete(device).await?;
+            net.delete(device).await?;
         }
         if nft::list(TABLE).await?.is_some() {
             nft::apply(format!("delete table ip {TABLE}\n")).await?;

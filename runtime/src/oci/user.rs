@@ -148,9 +148,7 @@ mod tests {
 
     #[test]
     fn users_are_resolved_like_other_runtimes_do() {
-        type Case = (&'static str, Option<u32>, Option<u32>, Expected);
-        type Expected = (u32, u32, &'static [u32], &'static str);
-        let table: &[Case] = &[
+        let table: &[(&str, Option<u32>, Option<u32>, (u32, u32, &[u32], &str))] = &[
             ("", None, None, (0, 0, &[], "/root")),
             ("web", None, None, (33, 34, &[50], "/var/www")),
             ("33", None, None, (33, 34, &[50], "/var/www")),
