@@ -4,7 +4,10 @@
 //! is a public interface for other programs.
 
 pub mod api;
-//pub mod cmd;
+pub mod cmd;
 pub mod config;
+pub mod control;
 pub mod join;
+pub mod member;
+pub mod node;
 pub mod pki;

@@ -1,9 +1,12 @@
 //! The command line: one file per subcommand, dispatch here.
 
 mod actors;
+mod client;
+mod daemon;
 mod image;
 mod node;
 mod options;
+mod reset;
 mod server;
 mod token;
 mod up;
@@ -12,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use options::{ClusterOptions, MemberOptions, NodeOptions};
+pub use options::{ClusterOptions, MemberOptions, NodeOptions, instance_suffix};
 
 /// Exit status when the command failed for a reason the message tells.
 const EXIT_FAILURE: u8 = 1;
@@ -39,13 +42,16 @@ enum Command {
     Actors(actors::ActorsArgs),
     /// Manage the container images of this node.
     Image(image::ImageArgs),
+    /// Stop every pod of a stopped node on this machine and remove what they left.
+    Reset(reset::ResetArgs),
 }
 
 /// Runs the program: shim and container helpers first, which must stay single-threaded, then the
 /// command line.
 pub fn main() -> ExitCode {
     let args: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    if let Some(code) = kabuki_runtime::reexec::main_if_shim(&args) {
+    let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    if let Some(code) = kabuki_runtime::reexec::main_if_shim(&words) {
         return ExitCode::from(u8::try_from(code).unwrap_or(EXIT_FAILURE));
     }
     let args = match crate::config::expand_config(args) {
@@ -62,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(args),
         Command::Actors(args) => actors::run(args),
         Command::Image(args) => image::run(args),
+        Command::Reset(args) => reset::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

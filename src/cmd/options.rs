@@ -12,6 +12,10 @@ pub const API_PORT: u16 = 6443;
 /// Port of the Raft peers.
 pub const PEER_PORT: u16 = 6444;
 
+/// What is logged by default. kube's client logs at ERROR each time it cannot connect, which is what
+/// happens whenever a member is away, and is handled by who called it.
+const DEFAULT_LOG: &str = "info,openraft=warn,actix_server=warn,kube_client=off";
+
 /// Where this machine keeps its files and how it is reached.
 #[derive(Debug, Clone, Args)]
 pub struct ClusterOptions {
@@ -28,7 +32,7 @@ pub struct ClusterOptions {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// What to log: a level or tracing filter directives.
-    #[arg(long, default_value = "info", env = "KABUKI_LOG", value_name = "FILTER")]
+    #[arg(long, default_value = DEFAULT_LOG, env = "KABUKI_LOG", value_name = "FILTER")]
     pub log: String,
 }
 

@@ -3,11 +3,11 @@
 
 mod client;
 mod pinned;
-//mod server;
+mod server;
 mod token;
 
 pub use client::{JoinError, join, register_member};
-//pub use server::{JoinService, configure};
+pub use server::{JoinService, configure};
 pub use token::{JoinToken, TokenError};
 
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ pub struct JoinAnswer {
 #[derive(Serialize, Deserialize)]
 pub struct MemberSecrets {
     /// Identity of the cluster; a data directory never changes cluster.
-    pub cluster_id: u64,
+    pub cluster_id: String,
     /// Identity given to the new member; never used twice.
     pub member_id: u64,
     /// Key of the cluster's authority, PEM.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustls::{
     DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
     client::{
@@ -30,7 +29,6 @@ pub struct ForeignCluster {
 pub struct PinnedAuthority {
     ca_hash: String,
     provider: Arc<CryptoProvider>,
-    authority: Mutex<Option<CertificateDer<'static>>>,
 }
 
 impl PinnedAuthority {
@@ -39,13 +37,7 @@ impl PinnedAuthority {
         Self {
             ca_hash: ca_hash.to_string(),
             provider: Arc::new(rustls::crypto::ring::default_provider()),
-            authority: Mutex::new(None),
         }
-    }
-
-    /// The authority the server proved to belong to, after a handshake.
-    pub fn authority(&self) -> Option<CertificateDer<'static>> {
-        self.authority.lock().clone()
     }
 
     fn matches(&self, cert: &CertificateDer<'_>) -> bool {
@@ -72,15 +64,7 @@ impl ServerCertVerifier for PinnedAuthority {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
                 .build()
                 .map_err(|e| Error::General(e.to_string()))?;
-        let verified = verifier.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        )?;
-        *self.authority.lock() = Some(authority.clone().into_owned());
-        Ok(verified)
+        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(

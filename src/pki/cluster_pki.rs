@@ -18,6 +18,8 @@ use super::{
 
 /// A certificate with less than this left is issued anew at start.
 const RENEW_BEFORE_DAYS: i64 = 30;
+/// The one DNS name in every peer's certificate: peers are known by their authority, not by address.
+pub const PEER_NAME: &str = "kabuki-peer";
 
 /// The names and addresses under which a member is reached.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -133,7 +135,7 @@ impl ClusterPki {
     pub fn peer_identity(&self, member_id: u64) -> Result<Issued, PkiError> {
         let subject = Subject {
             common_name: format!("kabuki:member:{member_id}"),
-            dns_names: vec!["kabuki-peer".into()],
+            dns_names: vec![PEER_NAME.into()],
             server: true,
             client: true,
             ..Subject::default()

@@ -9,7 +9,7 @@ mod kubeconfig;
 mod tls;
 
 pub use authority::{Authority, Issued, Subject, request};
-pub use cluster_pki::{ClusterPki, MemberNames, ca_hash};
+pub use cluster_pki::{ClusterPki, MemberNames, PEER_NAME, ca_hash};
 pub use files::{read_file, write_private, write_public};
 pub use kubeconfig::{Kubeconfig, write_kubeconfig};
 pub use tls::{

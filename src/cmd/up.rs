@@ -1,0 +1,42 @@
+//! `kabuki up`: control plane and node in one process.
+
+use clap::Args;
+
+use super::{
+    ClusterOptions, MemberOptions, NodeOptions,
+    daemon::{self, Daemon},
+};
+use crate::{
+    member::{self, Origin},
+    node,
+};
+
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    #[command(flatten)]
+    member: MemberOptions,
+    #[command(flatten)]
+    node: NodeOptions,
+}
+
+pub fn run(args: UpArgs) -> anyhow::Result<()> {
+    daemon::run(&args.cluster.log, async |daemon: &Daemon| {
+        let member =
+            member::start(&args.cluster, &args.member, Origin::Init, &daemon.kernel).await?;
+        daemon.wait(member.wait_for_leader()).await;
+        let identity =
+            node::local_identity(&args.cluster.machine_name()?, &member.pki, &member.api_addr)?;
+        let api = member.api_addr.parse().ok();
+        let _node = node::start(&args.cluster, &args.node, identity, &daemon.kernel, api).await?;
+        println!(
+            "kabuki is up: export KUBECONFIG={}",
+            args.cluster.data_dir.join("admin.kubeconfig").display()
+        );
+        daemon.until_stopped().await;
+        daemon.stop_actors().await;
+        member.stop().await;
+        Ok(())
+    })
+}
