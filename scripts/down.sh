@@ -8,5 +8,5 @@ if [ -s "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null; then
     for _ in $(seq 1 100); do kill -0 "$(cat "$pid")" 2>/dev/null || break; sleep 0.1; done
 fi
 rm -f "$pid"
-"$kabuki" node-cleanup --data-dir "$data"
+"$kabuki" reset --data-dir "$data"
 echo "stopped; the data stays in $data"

@@ -222,7 +222,7 @@ impl Image {
 /// Debian's static busybox with its applets as links.
 pub fn busybox(format: Format) -> Image {
     let applets = "sh ls cat echo sleep wget nslookup hostname id env ps kill date head tail grep \
-                   sed true false test touch mkdir rm mv ip ping nc httpd mount df dd printf seq";
+                   sed timeout true false test touch mkdir rm mv ip ping nc httpd mount df dd printf seq";
     let mut links = Layer::default().dir("tmp", 0o1777).dir("etc", 0o755).file(
         "etc/passwd",
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",

@@ -1,6 +1,9 @@
 //! A cluster of the real binary on the hosts of a lab.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     eventually,
@@ -78,6 +81,13 @@ impl Cluster {
         run(&mut command).expect("token").trim().to_string()
     }
 
+    /// Starts a whole cluster in one process and waits until it is ready.
+    pub fn up(&mut self, host: &str) {
+        let machine = self.start(host, &["up"]);
+        machine.wait_ready();
+        self.members.push(machine);
+    }
+
     /// Starts another member and waits until it is ready.
     pub fn join_member(&mut self, host: &str, more: &[&str]) {
         let token = self.token("server", &[]);
@@ -91,9 +101,14 @@ impl Cluster {
     /// Starts a node.
     pub fn join_node(&mut self, host: &str) {
         let token = self.token("node", &[]);
+        self.join_node_with(host, &token);
+    }
+
+    /// Starts a node with a token made before.
+    pub fn join_node_with(&mut self, host: &str, token: &str) {
         let url = self.members[0].url();
         let registry = format!("--insecure-registry={}", self.insecure_registry);
-        let args = ["node", "--join", &url, "--token", &token, &registry];
+        let args = ["node", "--join", &url, "--token", token, &registry];
         let machine = self.start(host, &args);
         self.nodes.push(machine);
     }
@@ -144,14 +159,13 @@ impl Drop for Cluster {
         }
         for node in &mut self.nodes {
             node.process.stop();
-            let mut command = node.host.command(KABUKI);
-            command.arg("reset").arg(format!("--data-dir={}", node.data_dir.display()));
-            if let Err(error) = run(&mut command) {
-                eprintln!("{}: {error}", node.host.name);
-            }
+            reset(node);
         }
         for member in &mut self.members {
             member.process.stop();
+            if member.args.first().is_some_and(|a| a == "up") {
+                reset(member);
+            }
         }
     }
 }
@@ -172,10 +186,55 @@ impl Machine {
         let url = format!("{}/readyz", self.url());
         eventually(&format!("{} ready", self.host.name), READY_LIMIT, || {
             self.host.block_on(get(&url)).and_then(|body| {
-                if body == "ok" { Ok(()) } else { Err(format!("{body}\n{}", self.process.tail(20))) }
+                if body == "ok" {
+                    Ok(())
+                } else {
+                    Err(format!("{body}\n{}", self.process.tail(20)))
+                }
             })
         });
     }
+}
+
+/// Removes what the pods of a stopped node left on this machine.
+fn reset(machine: &Machine) {
+    let mut command = machine.host.command(KABUKI);
+    command.arg("reset").arg(format!("--data-dir={}", machine.data_dir.display()));
+    if let Err(error) = run(&mut command) {
+        eprintln!("{}: {error}", machine.host.name);
+    }
+}
+
+/// Where a node with this data directory keeps sockets and namespaces.
+pub fn run_dir(data_dir: &Path) -> PathBuf {
+    PathBuf::from(format!("/run/kabuki{}", kabuki::cmd::instance_suffix(data_dir)))
+}
+
+/// The cgroup below which a node with this data directory keeps its pods.
+pub fn cgroup_root(data_dir: &Path) -> String {
+    format!("/kubepods{}", kabuki::cmd::instance_suffix(data_dir))
+}
+
+/// The cgroups of pods below `root`, in every hierarchy of this machine.
+pub fn pod_cgroups(root: &str) -> Vec<String> {
+    fn walk(dir: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with("pod") {
+                    found.push(entry.path().display().to_string());
+                }
+                walk(&entry.path(), found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let top = Path::new("/sys/fs/cgroup");
+    for hierarchy in std::fs::read_dir(top).into_iter().flatten().flatten() {
+        walk(&hierarchy.path().join(root.trim_start_matches('/')), &mut found);
+    }
+    walk(&top.join(root.trim_start_matches('/')), &mut found);
+    found
 }
 
 /// Reads a URL without checking the certificate: readiness is asked for before any is known.
@@ -192,6 +251,6 @@ async fn get(url: &str) -> Result<String, String> {
 
 fn spawn(host: &Host, args: &[String], log: &std::path::Path) -> Process {
     let mut command = host.command(KABUKI);
-    command.args(args).env("KABUKI_LOG", "info");
+    command.args(args);
     Process::start(command, log)
 }

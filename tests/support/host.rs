@@ -70,7 +70,8 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for host in &self.hosts {
-            for pid in sh(&format!("ip netns pids {}", host.namespace)).unwrap_or_default().lines() {
+            for pid in sh(&format!("ip netns pids {}", host.namespace)).unwrap_or_default().lines()
+            {
                 let _ = sh(&format!("kill -9 {pid}"));
             }
             let _ = sh(&format!("ip netns del {}", host.namespace));

@@ -97,7 +97,12 @@ impl Kubectl {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|e| e.to_string())?;
-        child.stdin.take().expect("stdin").write_all(input.as_bytes()).map_err(|e| e.to_string())?;
+        child
+            .stdin
+            .take()
+            .expect("stdin")
+            .write_all(input.as_bytes())
+            .map_err(|e| e.to_string())?;
         let output = child.wait_with_output().map_err(|e| e.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {

@@ -16,7 +16,11 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// With what `check` said last, when `limit` is over.
-pub fn eventually<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
+pub fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut check: impl FnMut() -> Result<T, String>,
+) -> T {
     let begin = Instant::now();
     loop {
         let last = match check() {

@@ -30,9 +30,7 @@ impl Registry {
         let registry = Self { host: host.clone(), _process: process };
         let url = format!("http://{}/v2/", registry.name());
         eventually("registry answers", Duration::from_secs(10), || {
-            host.block_on(async {
-                reqwest::get(&url).await.map_err(|e| e.to_string()).map(drop)
-            })
+            host.block_on(async { reqwest::get(&url).await.map_err(|e| e.to_string()).map(drop) })
         });
         registry
     }
@@ -54,7 +52,8 @@ impl Registry {
                     .await
                     .and_then(reqwest::Response::error_for_status)
                     .expect("upload starts");
-                let location = started.headers()["location"].to_str().expect("location").to_string();
+                let location =
+                    started.headers()["location"].to_str().expect("location").to_string();
                 let separator = if location.contains('?') { '&' } else { '?' };
                 client
                     .put(format!("{location}{separator}digest={}", blob.digest))
