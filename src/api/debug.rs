@@ -1,19 +1,29 @@
 //! Looking into the running cast: `/debug/actors`, `/debug/actors/<path>/state`, orders to actors,
 //! and `/debug/deadletters`. Who may is decided by RBAC on these paths, as for any other.
+//!
+//! With `?node=NAME` the cast of that node is shown, through its link to this member.
 
 use actix_web::HttpResponse;
 use bytes::Bytes;
-use kabuki_actors::kernel::{Control, KernelError, TopBy};
+use kabuki_actors::{
+    kernel::{Control, KernelError, TopBy, TreeSnapshot},
+    link::Request,
+};
 use kabuki_api::status::Status;
 use serde::Serialize;
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
-use super::{accept::Offer, answer, call::Call, documents::not_found, face::Face};
+use super::{
+    accept::Offer, answer, call::Call, documents::not_found, face::Face, logs::link_status,
+};
 
 /// Rows of `?top=` when no number is given, and at most.
 const TOP_ROWS: usize = 20;
 const MAX_TOP_ROWS: usize = 1_000;
 const ACTORS: &str = "/debug/actors";
+/// Largest answer of a node, bytes.
+const MAX_REMOTE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Serves a path below `/debug`.
 pub(super) async fn serve(face: &Face, call: &Call, _body: &Bytes) -> Result<HttpResponse, Status> {
@@ -28,6 +38,18 @@ pub(super) async fn serve(face: &Face, call: &Call, _body: &Bytes) -> Result<Htt
     }
     let Some((actor, last)) = below.rsplit_once('/') else { return Ok(not_found()) };
     let actor = if actor.is_empty() { "/" } else { actor };
+    let node = call.query.get("node");
+    if !node.is_empty() {
+        return match (reading, last) {
+            (true, "state") => {
+                let asked = Request::ActorInspect { path: actor.to_owned() };
+                let document = remote(face, node, asked).await?;
+                let (_, looks) = call.negotiate(Offer::Plain)?;
+                Ok(answer::document(200, document.into(), looks).await)
+            }
+            _ => Err(Status::not_implemented("ordering about the actors of another machine")),
+        };
+    }
     match (call.verb, last) {
         ("get" | "head", "state") => {
             let inspection = face.kernel.inspect(actor).await.map_err(status)?;
@@ -61,7 +83,13 @@ fn control(order: &str) -> Option<Control> {
 }
 
 async fn tree(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
-    let tree = face.kernel.tree();
+    let tree = match call.query.get("node") {
+        "" => face.kernel.tree(),
+        node => {
+            let document = remote(face, node, Request::ActorTree).await?;
+            serde_json::from_slice::<TreeSnapshot>(&document).map_err(Status::internal)?
+        }
+    };
     if call.query.get("format") != "text" {
         return json(call, &tree).await;
     }
@@ -74,6 +102,15 @@ async fn tree(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
     };
     let rows = call.query.int("limit")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(TOP_ROWS);
     Ok(answer::text(200, tree.render_top(by, rows.min(MAX_TOP_ROWS))))
+}
+
+/// Asks a node; its answer is a JSON document.
+async fn remote(face: &Face, node: &str, request: Request) -> Result<Vec<u8>, Status> {
+    let hub = face.link.as_ref().ok_or_else(|| Status::not_implemented("the node link"))?;
+    let stream = hub.open(node, request).await.map_err(link_status)?;
+    let mut document = Vec::new();
+    stream.take(MAX_REMOTE_BYTES).read_to_end(&mut document).await.map_err(Status::internal)?;
+    Ok(document)
 }
 
 async fn json<T: Serialize>(call: &Call, value: &T) -> Result<HttpResponse, Status> {

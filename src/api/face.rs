@@ -76,10 +76,11 @@ pub struct Face {
     pub(super) metrics: Metrics,
     /// Cancelled when the server begins to stop: streams end, so that clients move on.
     pub(super) stopping: CancellationToken,
-    reading: Arc<AtomicUsize>,
-    changing: Arc<AtomicUsize>,
-    long_running: Arc<AtomicUsize>,
+    limits: Limits,
 }
+
+/// Requests under way, and how many there may be.
+struct Limits([(Arc<AtomicUsize>, usize); 3]);
 
 /// Which limit a request counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,9 +112,7 @@ impl Face {
             advertise: config.advertise.clone(),
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),
-            reading: Arc::default(),
-            changing: Arc::default(),
-            long_running: Arc::default(),
+            limits: Limits::new([MAX_READING, MAX_CHANGING, MAX_LONG_RUNNING]),
         }
     }
 
@@ -123,14 +122,29 @@ impl Face {
 
     /// Takes a place, or says that there is none.
     pub(super) fn enter(&self, load: Load) -> Result<Place, Status> {
+        self.limits.enter(load)
+    }
+
+    /// Requests under way: reading, changing, long-running.
+    pub(super) fn in_flight(&self) -> [usize; 3] {
+        [0, 1, 2].map(|at: usize| self.limits.0[at].0.load(Ordering::Relaxed))
+    }
+}
+
+impl Limits {
+    fn new(limits: [usize; 3]) -> Self {
+        Self(limits.map(|limit| (Arc::default(), limit)))
+    }
+
+    fn enter(&self, load: Load) -> Result<Place, Status> {
         let (count, limit) = match load {
-            Load::Reading => (&self.reading, MAX_READING),
-            Load::Changing => (&self.changing, MAX_CHANGING),
-            Load::LongRunning => (&self.long_running, MAX_LONG_RUNNING),
+            Load::Reading => &self.0[0],
+            Load::Changing => &self.0[1],
+            Load::LongRunning => &self.0[2],
         };
         let place = Place(Arc::clone(count));
-        if count.fetch_add(1, Ordering::Relaxed) >= limit {
-            drop(place);
+        if count.fetch_add(1, Ordering::Relaxed) >= *limit {
+            // Dropping the place takes the count back.
             return Err(Status::too_many_requests(
                 "Too many requests, please try again later.",
                 RETRY_AFTER_SECONDS,
@@ -138,9 +152,21 @@ impl Face {
         }
         Ok(place)
     }
+}
 
-    /// Requests under way: reading, changing, long-running.
-    pub(super) fn in_flight(&self) -> [usize; 3] {
-        [&self.reading, &self.changing, &self.long_running].map(|n| n.load(Ordering::Relaxed))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let limits = Limits::new([2, 1, 1]);
+        let first = limits.enter(Load::Reading).ok().unwrap();
+        let _second = limits.enter(Load::Reading).ok().unwrap();
+        let refused = limits.enter(Load::Reading).err().unwrap();
+        assert_eq!((refused.code, refused.retry_after()), (429, Some(1)));
+        assert!(limits.enter(Load::Changing).is_ok(), "each load has its own limit");
+        drop(first);
+        assert!(limits.enter(Load::Reading).is_ok());
     }
 }

@@ -35,11 +35,16 @@ impl LogSource for Hub {
     async fn open(&self, node: &str, request: LogRequest) -> Result<LogBytes, Status> {
         match Hub::open(self, node, Request::Logs(request)).await {
             Ok(io) => Ok(ReaderStream::new(io).boxed()),
-            Err(LinkError::Refused { code, reason, message }) => {
-                Err(Status::failure(code, &reason, message))
-            }
-            Err(error) => Err(Status::internal(error)),
+            Err(error) => Err(link_status(error)),
         }
+    }
+}
+
+/// What a client is told when a node could not be asked, or said no.
+pub(super) fn link_status(error: LinkError) -> Status {
+    match error {
+        LinkError::Refused { code, reason, message } => Status::failure(code, &reason, message),
+        error => Status::internal(error),
     }
 }
 
