@@ -13,6 +13,8 @@ use super::controller::{BACKOFF_MAX, BACKOFF_MIN, Key, MAX_FAILURES, MAX_PANICS,
 
 /// Rows of failing keys shown by [`WorkQueue::inspect`].
 const MAX_SHOWN: usize = 50;
+/// Rows of the delay queue that no longer count before they are swept out.
+const MAX_STALE: usize = 4096;
 /// A change brings a failing key forward to this long from now, not to at once: what changes may be
 /// the consequence of the failure.
 const BROUGHT_FORWARD: Duration = Duration::from_secs(1);
@@ -178,6 +180,12 @@ impl WorkQueue {
         let entry = self.entries.entry(key.clone()).or_default();
         entry.due = Some(at);
         self.delayed.push(Reverse((at, key.clone())));
+        if self.delayed.len() > self.entries.len() + MAX_STALE {
+            let entries = &self.entries;
+            self.delayed.retain(|Reverse((at, key))| {
+                entries.get(key).is_some_and(|entry| entry.due == Some(*at))
+            });
+        }
     }
 
     fn promote(&mut self, now: Instant) {
@@ -281,6 +289,20 @@ mod tests {
         queue.finish(key("a"), Outcome::Done(Some(Duration::from_secs(9))), now);
         assert_eq!(queue.take(now + Duration::from_secs(8)), None);
         assert_eq!(queue.take(now + Duration::from_secs(9)), Some(key("a")));
+    }
+
+    #[test]
+    fn stale_delays_do_not_pile_up() {
+        let now = Instant::now();
+        let mut queue = WorkQueue::default();
+        for n in 0..3 * MAX_STALE {
+            queue.add(key("a"), now);
+            queue.take(now);
+            let later = Duration::from_secs(600) + Duration::from_nanos(n as u64);
+            queue.finish(key("a"), Outcome::Done(Some(later)), now);
+        }
+        assert!(queue.delayed.len() <= MAX_STALE + 1);
+        assert_eq!(queue.take(now + Duration::from_secs(601)), Some(key("a")));
     }
 
     #[test]
