@@ -52,6 +52,8 @@ async fn create_to_running_is_quick() {
         containers.push(begin.elapsed());
         pods.push(pod);
     }
+    // Pages that were needed for the start alone are given back after three seconds.
+    tokio::time::sleep(Duration::from_millis(3500)).await;
     // The private pages of every shim have to fit into the promised 3 MB.
     let mut pss = Vec::new();
     for n in 0..20 {

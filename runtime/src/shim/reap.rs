@@ -139,6 +139,7 @@ impl Server {
             }
             Ok(pid) => {
                 self.save();
+                self.release_soon();
                 self.reply(reply, Ok(Answer::Done));
                 self.claim_stray(pid);
             }
@@ -173,6 +174,7 @@ impl Server {
     /// Does what is due.
     pub(super) fn act_on_time(&mut self) {
         let now = Instant::now();
+        self.release(now);
         let mut killed = Vec::new();
         for container in self.containers.iter_mut().filter(|c| c.is_alive()) {
             if container.kill_at.is_some_and(|at| at <= now) {

@@ -33,8 +33,10 @@ use crate::{
 
 /// Daemons connected at once: one, and the next while the first is dying; room for tools.
 const CLIENT_LIMIT: usize = 8;
-/// Longest sleep of the loop.
+/// Longest sleep of the loop when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long after a start, of the shim or of a container, the memory it took is given back.
+const RELEASE_AFTER: Duration = Duration::from_secs(3);
 /// How long a shutdown waits for killed processes before it ends anyway.
 pub(super) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -51,6 +53,7 @@ pub(super) struct Server {
     pub next_number: u64,
     pub pause: Option<i32>,
     pub shutdown: Option<(ReplyTo, Instant)>,
+    release_at: Option<Instant>,
     clients: Vec<Client>,
     listener: UnixListener,
     signals: SignalFd,
@@ -86,6 +89,7 @@ impl Server {
             next_number: 0,
             pause,
             shutdown: None,
+            release_at: Some(Instant::now() + RELEASE_AFTER),
             clients: Vec::new(),
             listener,
             signals,
@@ -200,7 +204,20 @@ impl Server {
         let helpers = self.helpers.iter().map(|h| h.deadline);
         let execs = self.execs.iter().filter(|e| !e.timed_out).map(|e| e.deadline);
         let shutdown = self.shutdown.iter().map(|(_, at)| *at);
-        stops.chain(helpers).chain(execs).chain(shutdown).min()
+        stops.chain(helpers).chain(execs).chain(shutdown).chain(self.release_at).min()
+    }
+
+    /// A container was made: memory can be given back a little later.
+    pub fn release_soon(&mut self) {
+        self.release_at = Some(Instant::now() + RELEASE_AFTER);
+    }
+
+    /// Gives memory back when it is time.
+    pub fn release(&mut self, now: Instant) {
+        if self.release_at.is_some_and(|at| at <= now) {
+            self.release_at = None;
+            crate::sys::release_clean_pages();
+        }
     }
 
     /// A daemon said hello: it gets what it has not acknowledged.
