@@ -129,6 +129,7 @@ impl Cluster {
         let path = self.members[member].data_dir.join("admin.kubeconfig");
         let config = kube::config::Kubeconfig::read_from(path).expect("kubeconfig");
         let options = kube::config::KubeConfigOptions::default();
+        let _ = rustls::crypto::ring::default_provider().install_default();
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

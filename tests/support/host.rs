@@ -102,6 +102,8 @@ impl Host {
     /// Runs a future on this host's network, on a thread and runtime of its own.
     pub fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
         let path = format!("/run/netns/{}", self.namespace);
+        // Every client of the tests speaks TLS; a second installation fails harmlessly.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         std::thread::scope(|scope| {
             scope
                 .spawn(move || {
