@@ -157,22 +157,19 @@ impl Stage {
     /// Makes one actor after another panic, on the leader, and looks for the restart in the tree.
     fn panic_actors(&self) {
         let leader = self.leader();
-        let paths = self.actor_paths(leader);
-        let wanted = ["deployment", "replicaset", "scheduler", "endpointslice", "namespace"];
+        let actors = self.actors(leader);
+        let wanted = ["deployment", "replicaset", "scheduler", "endpointslice", "leader-gate"];
         for name in wanted {
-            let path = paths
+            let (path, before) = actors
                 .iter()
-                .find(|p| p.to_lowercase().contains(name))
-                .unwrap_or_else(|| panic!("no actor named like {name} in {paths:?}"));
+                .find(|(path, _)| path.ends_with(&format!("/{name}")))
+                .unwrap_or_else(|| panic!("no actor {name} in {actors:?}"));
             let url = format!("/debug/actors{path}/panic");
             self.call(leader, "POST", &url, Some("{}")).unwrap_or_else(|e| panic!("{url}: {e}"));
             eventually(&format!("{path} was restarted"), STEP, || {
-                let text = self.call(leader, "GET", "/debug/actors?format=text", None)?;
-                let line =
-                    text.lines().find(|l| l.contains(path.rsplit('/').next().unwrap_or(path)));
-                match line {
-                    Some(l) if !l.contains("restarts=0") => Ok(()),
-                    other => Err(format!("{other:?}")),
+                match self.actors(leader).get(path) {
+                    Some(restarts) if restarts > before => Ok(()),
+                    other => Err(format!("restarts {other:?}, before {before}")),
                 }
             });
         }
@@ -354,7 +351,7 @@ impl Stage {
         eventually("a leader is known", STEP, || {
             for member in 0..self.cluster.members.len() {
                 let Ok(text) = self.call(member, "GET", "/metrics", None) else { continue };
-                if text.lines().any(|l| l.trim() == "kabuki_raft_is_leader 1") {
+                if text.lines().any(|l| l.trim() == "kabuki_store_is_leader 1") {
                     return Ok(member);
                 }
             }
@@ -362,12 +359,13 @@ impl Stage {
         })
     }
 
-    fn actor_paths(&self, member: usize) -> Vec<String> {
+    /// Path and restarts of every actor of a member.
+    fn actors(&self, member: usize) -> BTreeMap<String, u64> {
         let text = self.call(member, "GET", "/debug/actors", None).expect("actors");
         let tree: serde_json::Value = serde_json::from_str(&text).expect("json");
-        let mut paths = Vec::new();
-        collect_paths(&tree, &mut paths);
-        paths
+        let mut actors = BTreeMap::new();
+        collect_actors(&tree, &mut actors);
+        actors
     }
 
     fn uids(&self, selector: &str) -> BTreeMap<String, String> {
@@ -484,15 +482,17 @@ fn collection(api_version: &str, kind: &str) -> String {
     format!("{base}/namespaces/default/{plural}")
 }
 
-fn collect_paths(value: &serde_json::Value, paths: &mut Vec<String>) {
+fn collect_actors(value: &serde_json::Value, actors: &mut BTreeMap<String, u64>) {
     match value {
         serde_json::Value::Object(map) => {
-            if let Some(path) = map.get("path").and_then(|p| p.as_str()) {
-                paths.push(path.to_string());
+            if let (Some(path), Some(restarts)) = (map.get("path"), map.get("restarts"))
+                && let (Some(path), Some(restarts)) = (path.as_str(), restarts.as_u64())
+            {
+                actors.insert(path.to_string(), restarts);
             }
-            map.values().for_each(|v| collect_paths(v, paths));
+            map.values().for_each(|v| collect_actors(v, actors));
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|v| collect_paths(v, paths)),
+        serde_json::Value::Array(items) => items.iter().for_each(|v| collect_actors(v, actors)),
         _ => {}
     }
 }
