@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::mpsc,
     time::Duration,
@@ -105,7 +105,7 @@ fn serve(netns: PathBuf, name: &'static str) {
 }
 
 /// "<server> <address the server saw>", or the error.
-fn call(netns: &PathBuf, ip: Ipv4Addr, port: u16) -> String {
+fn call(netns: &Path, ip: Ipv4Addr, port: u16) -> String {
     in_netns(netns, || async move {
         let to = SocketAddr::V4(SocketAddrV4::new(ip, port));
         let talk = async {
@@ -123,7 +123,7 @@ fn call(netns: &PathBuf, ip: Ipv4Addr, port: u16) -> String {
     .unwrap()
 }
 
-fn call_udp(netns: &PathBuf, ip: Ipv4Addr) -> String {
+fn call_udp(netns: &Path, ip: Ipv4Addr) -> String {
     in_netns(netns, || async move {
         let s = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
         s.send_to(b"x", (IpAddr::V4(ip), PORT)).await.unwrap();
@@ -139,7 +139,7 @@ fn call_udp(netns: &PathBuf, ip: Ipv4Addr) -> String {
     .unwrap()
 }
 
-fn on<T: Send>(host: &PathBuf, work: impl AsyncFnOnce() -> T + Send) -> T {
+fn on<T: Send>(host: &Path, work: impl AsyncFnOnce() -> T + Send) -> T {
     in_netns(host, || async move { Ok(work().await) }).unwrap()
 }
 
@@ -197,7 +197,7 @@ fn scene(tag: &str, bridge_netfilter: &str) {
     assert_eq!(call(&a1, OUTSIDE, PORT), "b 172.31.9.1");
     assert_eq!(call(&a, ip_b1, PORT), "b1 10.244.1.1");
 
-    let apply = |host: &PathBuf, n: u8, services: &Services| {
+    let apply = |host: &Path, n: u8, services: &Services| {
         on(host, async || {
             let mut table = ServiceTable::open(&config(n)).await.unwrap();
             table.apply(services).await.unwrap().changed

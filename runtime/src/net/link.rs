@@ -184,7 +184,7 @@ impl Netlink {
             all.execute().try_collect().await.map_err(failed("cannot list routes"))?;
         let mut out = Vec::new();
         for r in all.iter().filter(|r| r.header.protocol == OUR_ROUTES) {
-            let oif = r.attributes.iter().any(|a| *a == RouteAttribute::Oif(index));
+            let oif = r.attributes.contains(&RouteAttribute::Oif(index));
             let to = r.attributes.iter().find_map(|a| match a {
                 RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(*ip),
                 _ => None,

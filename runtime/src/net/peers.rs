@@ -191,7 +191,7 @@ mod tests {
         let have = Tunnel::wanted(&[peer(1, 1)]);
         let (old, new) = (peer(1, 1), peer(1, 9));
         let mac = old.pod_cidr.mac(TUNNEL_MAC);
-        let steps = plan(&have, &Tunnel::wanted(&[new.clone()]));
+        let steps = plan(&have, &Tunnel::wanted(std::slice::from_ref(&new)));
         assert_eq!(steps, [Step::DropFdb(mac, old.node_ip), Step::Fdb(mac, new.node_ip)]);
     }
 }
