@@ -165,16 +165,15 @@ impl Machine {
     }
 
     fn exited(&mut self, finished: Finished) {
+        let room = self.early_exits.len() < MAX_EARLY_EXITS;
         let Some(container) = self.container_mut(&finished.container) else { return };
         match &container.run {
             Run::Running(running) if running.id == finished.id => {
                 container.run = Run::Ended(finished);
                 container.trouble = None;
             }
-            Run::Starting(_) => {
-                if self.early_exits.len() < MAX_EARLY_EXITS {
-                    self.early_exits.push(finished);
-                }
+            Run::Starting(_) if room => {
+                self.early_exits.push(finished);
             }
             _ => {}
         }

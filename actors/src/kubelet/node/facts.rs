@@ -22,9 +22,14 @@ pub struct NodeFacts {
     pub allocatable: ResourceList,
     /// Memory of the machine, in bytes.
     pub memory_capacity: i64,
+    /// Lowest `oom_score_adj` this process may give: its own, without `CAP_SYS_RESOURCE`.
+    pub oom_floor: i32,
     /// `status.nodeInfo`
     pub info: NodeSystemInfo,
 }
+
+/// Number of `CAP_SYS_RESOURCE`.
+const CAP_SYS_RESOURCE: u32 = 24;
 
 impl NodeFacts {
     /// Reads what the kernel says. Blocking; `disk` is where pods write.
@@ -42,7 +47,9 @@ impl NodeFacts {
         }
         let mut allocatable = capacity.clone();
         allocatable.insert("memory".to_owned(), bytes((memory - RESERVED_MEMORY).max(0)));
-        Self { capacity, allocatable, memory_capacity: memory, info: info(version) }
+        let oom_floor = oom_floor(&read("/proc/self/status"), &read("/proc/self/oom_score_adj"));
+        let info = info(version);
+        Self { capacity, allocatable, memory_capacity: memory, oom_floor, info }
     }
 
     /// Made-up facts.
@@ -58,6 +65,7 @@ impl NodeFacts {
             capacity: list.clone(),
             allocatable: list,
             memory_capacity: i64::try_from(bytes).unwrap(),
+            oom_floor: -1000,
             info: info("test"),
         }
     }
@@ -70,6 +78,14 @@ fn disk_bytes(path: &Path) -> Option<i64> {
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+/// The kernel lets only the privileged lower a score; in a container of somebody else's the daemon
+/// may lack that, and pods are then as exposed as the daemon itself.
+fn oom_floor(status: &str, own: &str) -> i32 {
+    let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
+    let caps = line.and_then(|l| u64::from_str_radix(l.trim(), 16).ok()).unwrap_or(0);
+    if caps >> CAP_SYS_RESOURCE & 1 == 1 { -1000 } else { own.parse().unwrap_or(0) }
 }
 
 fn memory_bytes(meminfo: &str) -> i64 {
@@ -99,5 +115,17 @@ fn info(version: &str) -> NodeSystemInfo {
         os_image: pretty.unwrap_or("Linux").trim_matches('"').to_owned(),
         swap: None,
         system_uuid: read("/sys/class/dmi/id/product_uuid").to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_lowered_only_with_the_capability() {
+        assert_eq!(oom_floor("Name:\tx\nCapEff:\t000001ffffffffff\n", "0"), -1000);
+        assert_eq!(oom_floor("CapEff:\t00000000a80425fb\n", "100"), 100);
+        assert_eq!(memory_bytes("MemTotal:       1024 kB\nMemFree: 1 kB"), 1 << 20);
     }
 }

@@ -114,7 +114,7 @@ fn conditions(
                 last_heartbeat_time: Some(Time(now)),
                 last_transition_time: same
                     .and_then(|c| c.last_transition_time.clone())
-                    .or_else(|| Some(Time(now))),
+                    .or(Some(Time(now))),
             }
         })
         .collect()

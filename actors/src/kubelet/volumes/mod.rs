@@ -46,7 +46,7 @@ pub async fn prepare(node: &NodeContext, pod: &Pod, fresh: bool) -> Result<(), V
 /// Whether the pod has volumes whose content may change.
 pub fn can_change(pod: &Pod) -> bool {
     let mut volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    volumes.any(|v| is_generated(v))
+    volumes.any(is_generated)
 }
 
 fn is_generated(volume: &Volume) -> bool {

@@ -234,7 +234,7 @@ fn container_spec(
         mounts,
         security: security(pod, spec, &job.node.config.root.join("seccomp")),
         resources: container_cgroup(spec),
-        oom_score_adj: Some(oom_score(pod, spec, facts.memory_capacity)),
+        oom_score_adj: Some(oom_score(pod, spec, facts.memory_capacity).max(facts.oom_floor)),
         tty: spec.tty.unwrap_or(false),
         stdin: spec.stdin.unwrap_or(false),
         annotations: BTreeMap::from([(
