@@ -17,6 +17,7 @@
 
 mod attach;
 mod cidr;
+mod installed;
 mod ipam;
 mod link;
 mod netns;
@@ -24,6 +25,7 @@ mod nft;
 mod node;
 mod peers;
 mod rules;
+mod spread;
 mod table;
 
 pub use self::{

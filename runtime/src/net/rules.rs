@@ -12,12 +12,14 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::{BRIDGE, Cidr, TABLE};
+use super::{
+    BRIDGE, Cidr, TABLE,
+    installed::{Change, Entry, Installed},
+    spread::Spread,
+};
 
 /// Endpoints one backend spreads over; further ones get no traffic.
 pub const MAX_ENDPOINTS: usize = 4096;
-/// First part of the names of spreading chains.
-pub(crate) const SPREAD: &str = "to-";
 /// Elements in one statement.
 const CHUNK: usize = 500;
 /// Packet mark of connections this table has translated, the bit kube-proxy uses. The number of the
@@ -115,39 +117,6 @@ pub struct Backend {
 /// service addresses that nothing translates are refused.
 pub type Services = BTreeMap<Frontend, Backend>;
 
-/// What the table holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Installed {
-    /// Spreading chains.
-    pub chains: BTreeSet<String>,
-    /// Chain each frontend goes to.
-    pub frontends: BTreeMap<Frontend, String>,
-    /// Endpoints by frontend and number.
-    pub ends: BTreeMap<(Frontend, u32), (Ipv4Addr, u16)>,
-    /// Local endpoint addresses: a pod that reaches itself through a service must see another
-    /// source address.
-    pub hairpin: BTreeSet<Ipv4Addr>,
-}
-
-impl Installed {
-    /// What the table would hold for these services.
-    fn of(services: &Services, local: Cidr) -> Self {
-        let mut new = Self::default();
-        for (frontend, backend) in services.iter().filter(|(_, b)| !b.endpoints.is_empty()) {
-            let chain = chain_name(*frontend, backend);
-            new.chains.insert(chain.clone());
-            new.frontends.insert(*frontend, chain);
-            for (n, end) in (0_u32..).zip(backend.endpoints.iter().take(MAX_ENDPOINTS)) {
-                new.ends.insert((*frontend, n), *end);
-                if local.contains(end.0) {
-                    new.hairpin.insert(end.0);
-                }
-            }
-        }
-        new
-    }
-}
-
 /// What the constant part depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Base {
@@ -216,80 +185,66 @@ impl Base {
     }
 }
 
-/// `to-s3`: one of three endpoints of a service, by chance; `to-p2-sticky`: one of two of a node
-/// port, by the client's address.
-fn chain_name(frontend: Frontend, backend: &Backend) -> String {
-    let kind = if matches!(frontend, Frontend::Address(..)) { 's' } else { 'p' };
-    let n = backend.endpoints.len().min(MAX_ENDPOINTS);
-    let sticky = if backend.affinity == Affinity::ClientIp && n > 1 { "-sticky" } else { "" };
-    format!("{SPREAD}{kind}{n}{sticky}")
-}
-
-/// The one rule of a spreading chain; None for a name that is not ours.
-fn chain_rule(name: &str) -> Option<String> {
-    let name = name.strip_prefix(SPREAD)?;
-    let (name, sticky) = match name.strip_suffix("-sticky") {
-        Some(name) => (name, true),
-        None => (name, false),
-    };
-    let (key, map, n) = match name.split_at_checked(1)? {
-        ("s", n) => ("ip daddr . meta l4proto . th dport", "service-ends", n),
-        ("p", n) => ("meta l4proto . th dport", "nodeport-ends", n),
-        _ => return None,
-    };
-    let n: usize = n.parse().ok()?;
-    let draw = if sticky {
-        format!("jhash ip saddr mod {n} seed 0x6b616275 offset {MARK}")
-    } else {
-        format!("numgen random mod {n} offset {MARK}")
-    };
-    Some(format!(
-        "meta l4proto {{ tcp, udp, sctp }} meta mark set {draw} \
-         dnat ip to {key} . meta mark map @{map}"
-    ))
-}
-
-/// The transaction from one state to another; empty when nothing is to be done. The number is how
-/// many frontends change.
-pub(crate) fn transaction(
-    have: &Installed,
-    want: &Services,
-    local: Cidr,
-) -> (String, Installed, usize) {
-    let new = Installed::of(want, local);
-    let mut s = String::new();
-    for name in new.chains.difference(&have.chains) {
-        if let Some(rule) = chain_rule(name) {
-            let _ = writeln!(s, "add chain ip {TABLE} {name}\nadd rule ip {TABLE} {name} {rule}");
+/// The transaction from one state to another. Only frontends that differ cost more than a look.
+pub(crate) fn transaction(have: &Installed, want: &Services, local: Cidr) -> Change {
+    let mut change = Change::default();
+    let live = || want.iter().filter(|(_, b)| !b.endpoints.is_empty());
+    for (frontend, backend) in live() {
+        change.chains.insert(Spread::of(*frontend, backend));
+        let here = backend.endpoints.iter().map(|(ip, _)| *ip).filter(|ip| local.contains(*ip));
+        change.hairpin.extend(here);
+        if !have.frontends.get(frontend).is_some_and(|e| e.is(*frontend, backend)) {
+            change.entries.push((*frontend, Some(Entry::of(*frontend, backend))));
         }
     }
-    let mut touched: BTreeSet<Frontend> = BTreeSet::new();
-    for (verb, from, to) in [("delete", have, &new), ("add", &new, have)] {
+    let is_live = |f: &Frontend| want.get(f).is_some_and(|b| !b.endpoints.is_empty());
+    let gone = have.frontends.keys().filter(|f| !is_live(f));
+    change.entries.extend(gone.map(|f| (*f, None)));
+
+    let mut s = String::new();
+    for chain in change.chains.difference(&have.chains) {
+        let rule = chain.rule();
+        let _ = writeln!(s, "add chain ip {TABLE} {chain}\nadd rule ip {TABLE} {chain} {rule}");
+    }
+    elements(&mut s, have, &change);
+    for chain in have.chains.difference(&change.chains) {
+        let _ = writeln!(s, "flush chain ip {TABLE} {chain}\ndelete chain ip {TABLE} {chain}");
+    }
+    change.script = s;
+    change
+}
+
+/// First all deletions, then all additions: an element that changes is both.
+fn elements(s: &mut String, have: &Installed, change: &Change) {
+    let none = Entry::default();
+    for add in [false, true] {
         let mut by_map: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        let differs = from.frontends.iter().filter(|(f, c)| to.frontends.get(*f) != Some(*c));
-        for (f, chain) in differs {
-            touched.insert(*f);
-            let value = if verb == "add" { format!(" : goto {chain}") } else { String::new() };
-            by_map.entry(f.map()).or_default().push(format!("{}{value}", f.key()));
+        let mut put = |map, text| by_map.entry(map).or_default().push(text);
+        for (f, new) in &change.entries {
+            let old = have.frontends.get(f).unwrap_or(&none);
+            let new = new.as_ref().unwrap_or(&none);
+            let (from, to) = if add { (new, old) } else { (old, new) };
+            if let Some(chain) = from.chain.filter(|c| to.chain != Some(*c)) {
+                let value = if add { format!(" : goto {chain}") } else { String::new() };
+                put(f.map(), format!("{}{value}", f.key()));
+            }
+            for (n, (ip, port)) in from.ends.iter().filter(|(n, e)| to.ends.get(n) != Some(*e)) {
+                let value = if add { format!(" : {ip} . {port}") } else { String::new() };
+                put(f.ends(), format!("{} . {}{value}", f.key(), MARK + n));
+            }
         }
-        let differs = from.ends.iter().filter(|(k, e)| to.ends.get(*k) != Some(*e));
-        for ((f, n), (ip, port)) in differs {
-            touched.insert(*f);
-            let value = if verb == "add" { format!(" : {ip} . {port}") } else { String::new() };
-            by_map.entry(f.ends()).or_default().push(format!("{} . {}{value}", f.key(), MARK + n));
+        let (from, to) =
+            if add { (&change.hairpin, &have.hairpin) } else { (&have.hairpin, &change.hairpin) };
+        for ip in from.difference(to) {
+            put("hairpin", format!("{ip} . {ip}"));
         }
-        let differs = from.hairpin.difference(&to.hairpin);
-        by_map.entry("hairpin").or_default().extend(differs.map(|ip| format!("{ip} . {ip}")));
+        let verb = if add { "add" } else { "delete" };
         for (map, all) in by_map {
             for some in all.chunks(CHUNK) {
                 let _ = writeln!(s, "{verb} element ip {TABLE} {map} {{ {} }}", some.join(", "));
             }
         }
     }
-    for chain in have.chains.difference(&new.chains) {
-        let _ = writeln!(s, "flush chain ip {TABLE} {chain}\ndelete chain ip {TABLE} {chain}");
-    }
-    (s, new, touched.len())
 }
 
 #[cfg(test)]
@@ -309,6 +264,12 @@ mod tests {
         "10.244.1.0/29".parse().unwrap()
     }
 
+    fn installed(services: &Services) -> Installed {
+        let mut have = Installed::default();
+        have.absorb(transaction(&Installed::default(), services, local()));
+        have
+    }
+
     const SVC: Frontend = Frontend::Address(Ipv4Addr::new(10, 96, 0, 5), Protocol::Tcp, 80);
 
     #[test]
@@ -318,19 +279,20 @@ mod tests {
             (Frontend::NodePort(Protocol::Tcp, 30080), backend(&[30])),
             (Frontend::Address(Ipv4Addr::new(10, 96, 0, 6), Protocol::Udp, 53), backend(&[])),
         ]);
-        let (s, new, changes) = transaction(&Installed::default(), &want, local());
+        let mut new = Installed::default();
+        let c = transaction(&new, &want, local());
         // The one without endpoints is left out; only the local pod needs the hairpin entry.
-        assert_eq!(changes, 2);
+        assert_eq!(c.entries.len(), 2);
         assert_eq!(
-            s,
-            "add chain ip kabuki to-p1\n\
-             add rule ip kabuki to-p1 meta l4proto { tcp, udp, sctp } \
-             meta mark set numgen random mod 1 offset 16384 \
-             dnat ip to meta l4proto . th dport . meta mark map @nodeport-ends\n\
-             add chain ip kabuki to-s2\n\
+            c.script,
+            "add chain ip kabuki to-s2\n\
              add rule ip kabuki to-s2 meta l4proto { tcp, udp, sctp } \
              meta mark set numgen random mod 2 offset 16384 \
              dnat ip to ip daddr . meta l4proto . th dport . meta mark map @service-ends\n\
+             add chain ip kabuki to-p1\n\
+             add rule ip kabuki to-p1 meta l4proto { tcp, udp, sctp } \
+             meta mark set numgen random mod 1 offset 16384 \
+             dnat ip to meta l4proto . th dport . meta mark map @nodeport-ends\n\
              add element ip kabuki hairpin { 10.244.1.2 . 10.244.1.2 }\n\
              add element ip kabuki nodeport-ends { tcp . 30080 . 16384 : 10.244.1.30 . 8080 }\n\
              add element ip kabuki nodeports { tcp . 30080 : goto to-p1 }\n\
@@ -338,16 +300,18 @@ mod tests {
              10.96.0.5 . tcp . 80 . 16385 : 10.244.1.30 . 8080 }\n\
              add element ip kabuki services { 10.96.0.5 . tcp . 80 : goto to-s2 }\n"
         );
-        assert!(transaction(&new, &want, local()).0.is_empty());
+        new.absorb(c);
+        let c = transaction(&new, &want, local());
+        assert!(c.script.is_empty() && c.entries.is_empty());
     }
 
     #[test]
     fn a_replaced_endpoint_touches_one_element() {
         let before = Services::from([(SVC, backend(&[20, 30]))]);
-        let (_, have, _) = transaction(&Installed::default(), &before, local());
+        let have = installed(&before);
         let after = Services::from([(SVC, backend(&[20, 40]))]);
-        let (s, _, changes) = transaction(&have, &after, local());
-        assert_eq!(changes, 1);
+        let Change { script: s, entries, .. } = transaction(&have, &after, local());
+        assert_eq!(entries.len(), 1);
         assert_eq!(
             s,
             "delete element ip kabuki service-ends { 10.96.0.5 . tcp . 80 . 16385 }\n\
@@ -358,10 +322,10 @@ mod tests {
     #[test]
     fn another_number_of_endpoints_is_another_chain() {
         let before = Services::from([(SVC, backend(&[2, 30]))]);
-        let (_, have, _) = transaction(&Installed::default(), &before, local());
+        let have = installed(&before);
         let after = Services::from([(SVC, backend(&[30]))]);
-        let (s, _, changes) = transaction(&have, &after, local());
-        assert_eq!(changes, 1);
+        let Change { script: s, entries, .. } = transaction(&have, &after, local());
+        assert_eq!(entries.len(), 1);
         assert!(s.starts_with("add chain ip kabuki to-s1\n"), "{s}");
         assert!(s.contains("delete element ip kabuki services { 10.96.0.5 . tcp . 80 }\n"));
         assert!(s.contains("add element ip kabuki services { 10.96.0.5 . tcp . 80 : goto to-s1 }"));
@@ -372,9 +336,11 @@ mod tests {
     #[test]
     fn everything_goes_again() {
         let want = Services::from([(SVC, backend(&[2, 200]))]);
-        let (_, have, _) = transaction(&Installed::default(), &want, local());
-        let (s, new, changes) = transaction(&have, &Services::new(), local());
-        assert_eq!((new, changes), (Installed::default(), 1));
+        let mut have = installed(&want);
+        let c = transaction(&have, &Services::new(), local());
+        let s = c.script.clone();
+        have.absorb(c);
+        assert_eq!(have, Installed::default());
         assert!(!s.contains("add "), "{s}");
         assert!(s.contains("delete chain ip kabuki to-s2"), "{s}");
     }
@@ -382,11 +348,12 @@ mod tests {
     #[test]
     fn affinity_hashes_the_client() {
         let sticky = Backend { affinity: Affinity::ClientIp, ..backend(&[2, 3]) };
-        let name = chain_name(SVC, &sticky);
-        assert_eq!(name, "to-s2-sticky");
-        assert!(chain_rule(&name).unwrap().contains("jhash ip saddr mod 2 seed"));
+        let spread = Spread::of(SVC, &sticky);
+        assert_eq!(spread.to_string(), "to-s2-sticky");
+        assert_eq!(Spread::parse("to-s2-sticky"), Some(spread));
+        assert!(spread.rule().contains("jhash ip saddr mod 2 seed"));
         for bad in ["dispatch", "to-", "to-x3", "to-s", "to-sx"] {
-            assert_eq!(chain_rule(bad), None, "{bad}");
+            assert_eq!(Spread::parse(bad), None, "{bad}");
         }
     }
 }

@@ -9,8 +9,11 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    NetworkConfig, TABLE, nft,
-    rules::{Base, Frontend, Installed, MARK, Protocol, SPREAD, Services, transaction},
+    NetworkConfig, TABLE,
+    installed::Installed,
+    nft,
+    rules::{Base, Frontend, MARK, Protocol, Services, transaction},
+    spread::Spread,
 };
 use crate::Result;
 
@@ -77,10 +80,11 @@ impl ServiceTable {
     /// When `nft` refuses: nothing was changed then; `resync` before trying again.
     pub async fn apply(&mut self, services: &Services) -> Result<Applied> {
         let begun = Instant::now();
-        let (script, new, changed) = transaction(&self.installed, services, self.base.pod_cidr);
-        if !script.is_empty() {
-            nft::apply(script).await?;
-            self.installed = new;
+        let mut change = transaction(&self.installed, services, self.base.pod_cidr);
+        let changed = change.entries.len();
+        if !change.script.is_empty() {
+            nft::apply(std::mem::take(&mut change.script)).await?;
+            self.installed.absorb(change);
         }
         Ok(Applied { changed, took: begun.elapsed() })
     }
@@ -106,20 +110,17 @@ async fn read() -> Result<Installed> {
 fn parse(listing: &Value) -> Installed {
     let mut found = Installed::default();
     for object in slice(&listing["nftables"]) {
-        if let Some(name) = object["chain"]["name"].as_str().filter(|n| n.starts_with(SPREAD)) {
-            found.chains.insert(name.to_owned());
-        }
+        found.chains.extend(object["chain"]["name"].as_str().and_then(Spread::parse));
         for e in slice(&object["map"]["elem"]) {
             let key = slice(&e[0]["concat"]);
             let is_end = object["map"]["name"].as_str().is_some_and(|n| n.ends_with("-ends"));
             if is_end {
-                if let Some((at, to)) = end(key, slice(&e[1]["concat"])) {
-                    found.ends.insert(at, to);
+                if let Some(((at, n), to)) = end(key, slice(&e[1]["concat"])) {
+                    found.frontends.entry(at).or_default().ends.insert(n, to);
                 }
-            } else if let Some(chain) = e[1]["goto"]["target"].as_str()
-                && let Some(frontend) = frontend(key)
-            {
-                found.frontends.insert(frontend, chain.to_owned());
+            } else if let Some(at) = frontend(key) {
+                let chain = e[1]["goto"]["target"].as_str().and_then(Spread::parse);
+                found.frontends.entry(at).or_default().chain = chain;
             }
         }
         if object["set"]["name"] == "hairpin" {
@@ -187,17 +188,16 @@ mod tests {
         let found = parse(&listing);
         assert_eq!(found.chains.len(), 2);
         assert_eq!(found.hairpin.len(), 1);
-        let ends: Vec<u16> = found.ends.values().map(|e| e.1).collect();
-        assert_eq!(ends, [81, 82]);
-        let frontends: Vec<_> = found.frontends.into_iter().collect();
+        let all: Vec<String> = found
+            .frontends
+            .iter()
+            .map(|(f, e)| format!("{f:?} {} {:?}", e.chain.unwrap(), e.ends))
+            .collect();
         assert_eq!(
-            frontends,
+            all,
             [
-                (
-                    Frontend::Address(Ipv4Addr::new(10, 96, 0, 5), Protocol::Tcp, 80),
-                    "to-s1".to_owned()
-                ),
-                (Frontend::NodePort(Protocol::Udp, 30080), "to-p2".to_owned()),
+                "Address(10.96.0.5, Tcp, 80) to-s1 {0: (10.244.1.2, 81)}",
+                "NodePort(Udp, 30080) to-p2 {1: (10.244.1.2, 82)}",
             ]
         );
         assert_eq!(parse(&Value::Null), Installed::default());
