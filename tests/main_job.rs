@@ -485,7 +485,8 @@ fn collection(api_version: &str, kind: &str) -> String {
 fn collect_actors(value: &serde_json::Value, actors: &mut BTreeMap<String, u64>) {
     match value {
         serde_json::Value::Object(map) => {
-            if let (Some(path), Some(restarts)) = (map.get("path"), map.get("restarts"))
+            if map.contains_key("incarnation")
+                && let (Some(path), Some(restarts)) = (map.get("path"), map.get("restarts"))
                 && let (Some(path), Some(restarts)) = (path.as_str(), restarts.as_u64())
             {
                 actors.insert(path.to_string(), restarts);
