@@ -12,7 +12,7 @@ use kabuki_actors::{
     kernel::{ChildSpec, Kernel, SupervisorRef, SupervisorSpec},
     kubelet::{self, NodeConfig},
     link,
-    network::{NetworkManager, NetworkManagerArgs, SharedNetwork},
+    proxy::{self, NetworkHandle, NetworkSettings},
 };
 use kabuki_runtime::{Runtime, RuntimeConfig, net::Cidr};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,10 @@ const CLUSTER_DOMAIN: &str = "cluster.local";
 const SERVER_NAME: &str = "kubernetes.default.svc";
 /// Pods a node takes at most (kubelet's own default).
 const MAX_PODS: u32 = 110;
+/// The machine's resolvers.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// Keeps the node's pod CIDR.
+const POD_CIDR_FILE: &str = "pod-cidr";
 /// Keeps the members' addresses as last seen, one per line.
 const MEMBERS_FILE: &str = "members";
 
@@ -201,7 +205,7 @@ pub async fn start(
         memory: paths.root.join(MEMBERS_FILE),
     };
     stage.start::<link::MemberFollower>("members", follower, ChildSpec::default());
-    let network = start_network(&stage, &client, &identity.name, address, &paths)?;
+    let network = start_network(&stage, &client, &identity.name, address, &paths).await?;
     let config = NodeConfig {
         name: identity.name.clone(),
         node_ips: vec![IpAddr::V4(address)],
@@ -209,13 +213,13 @@ pub async fn start(
         taints: Vec::new(),
         client,
         runtime: Arc::new(runtime),
-        network: Arc::new(network),
+        network: network.pods,
         root: paths.root.clone(),
         run: paths.run.clone(),
         log_root: paths.root.join("logs"),
         cluster_dns: IpAddr::V4(CLUSTER_DNS),
         cluster_domain: CLUSTER_DOMAIN.to_string(),
-        resolv_conf: PathBuf::from("/etc/resolv.conf"),
+        resolv_conf: PathBuf::from(RESOLV_CONF),
         max_pods: MAX_PODS,
         insecure_registries: options.insecure_registries.clone(),
         version: format!("v1.36.0+kabuki-{}", env!("CARGO_PKG_VERSION")),
@@ -231,27 +235,46 @@ pub async fn start(
     Ok(Node { _balancer: balancer, _dialer: dialer })
 }
 
-/// Starts the pod network and, once it is there, services and DNS on it.
-fn start_network(
+/// Starts pod network, services and DNS. The node's pod CIDR is remembered, so that a node that
+/// starts while the API is away has its network at once.
+async fn start_network(
     stage: &SupervisorRef,
     client: &kube::Client,
     name: &str,
     address: Ipv4Addr,
     paths: &NodePaths,
-) -> anyhow::Result<SharedNetwork> {
-    let shared = SharedNetwork::default();
-    let args = NetworkManagerArgs {
-        client: client.clone(),
-        node: name.to_string(),
+) -> anyhow::Result<NetworkHandle> {
+    let memory = paths.root.join(POD_CIDR_FILE);
+    let known = tokio::fs::read_to_string(&memory).await.ok().and_then(|t| parse_cidr(&t));
+    let settings = NetworkSettings {
+        node_name: name.to_string(),
         node_ip: address,
         cluster_cidr: Cidr::new(Ipv4Addr::new(10, 244, 0, 0), 16)?,
         service_cidr: Cidr::new(Ipv4Addr::new(10, 96, 0, 0), 12)?,
         dns_ip: CLUSTER_DNS,
-        memory: paths.root.join("pod-cidr"),
-        shared: shared.clone(),
+        cluster_domain: CLUSTER_DOMAIN.to_string(),
+        resolv_conf: PathBuf::from(RESOLV_CONF),
+        pod_cidr: known,
+        mtu: None,
     };
-    stage.start::<NetworkManager>("network", args, ChildSpec::default());
-    Ok(shared)
+    let handle = proxy::start(stage, client.clone(), settings);
+    let mut network = handle.network.clone();
+    tokio::spawn(async move {
+        let Ok(network) = network.wait_for(Option::is_some).await.map(|n| n.clone()) else {
+            return;
+        };
+        let Some(cidr) = network.map(|n| n.config().pod_cidr) else { return };
+        let text = format!("{}/{}\n", cidr.base(), cidr.len());
+        if let Err(error) = tokio::fs::write(&memory, text).await {
+            tracing::warn!(%error, path = %memory.display(), "cannot remember the pod CIDR");
+        }
+    });
+    Ok(handle)
+}
+
+fn parse_cidr(text: &str) -> Option<Cidr> {
+    let (address, len) = text.trim().split_once('/')?;
+    Cidr::new(address.parse().ok()?, len.parse().ok()?).ok()
 }
 
 fn labels(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
@@ -316,6 +339,14 @@ mod tests {
             ca_pem: "ca".into(),
             client: Issued { cert_pem: "cert".into(), key_pem: "key".into() },
             members: vec!["10.0.0.1:6443".into()],
+        }
+    }
+
+    #[test]
+    fn a_damaged_pod_cidr_is_forgotten() {
+        assert_eq!(parse_cidr("10.244.3.0/24\n"), Cidr::new([10, 244, 3, 0].into(), 24).ok());
+        for bad in ["", "10.244.3.0", "x/24", "10.244.3.0/99"] {
+            assert!(parse_cidr(bad).is_none(), "{bad}");
         }
     }
 

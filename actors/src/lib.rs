@@ -9,7 +9,6 @@ pub mod dns;
 pub mod kernel;
 pub mod kubelet;
 pub mod link;
-pub mod network;
 pub mod proxy;
 pub mod registry;
 pub mod scheduler;
