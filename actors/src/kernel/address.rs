@@ -152,7 +152,7 @@ impl<A: Performer> ActorRef<A> {
                 AskError::Panicked
             } else if cell.end.get().is_some() || cell.state() == State::Stopping {
                 AskError::Closed
-            } else if life != 0 && cell.incarnation.load(Ordering::SeqCst) != life
+            } else if (life != 0 && cell.incarnation.load(Ordering::SeqCst) != life)
                 || cell.state() != State::Running
             {
                 AskError::Restarting

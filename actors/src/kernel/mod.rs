@@ -113,6 +113,7 @@ mod current;
 mod dead_letter;
 mod error;
 mod group;
+mod launch;
 mod letter;
 mod metrics;
 mod performer;

@@ -23,13 +23,13 @@ use super::{
     cell::{Cell, EndReason, State},
     control::{Command, Control},
     ctx::Ctx,
-    current::{Fallen, OnStage, take_fallen},
+    current::{OnStage, take_fallen},
     performer::Performer,
     spec::Restart,
     supervisor::Decision,
 };
 
-enum Body<A: Performer> {
+pub(super) enum Body<A: Performer> {
     Unborn(AddressReceiver<A>),
     Alive(Box<ContextFut<A, Ctx<A>>>),
     Gone,
@@ -44,7 +44,7 @@ enum Phase {
 }
 
 /// What to do once the running life is over.
-enum Goal {
+pub(super) enum Goal {
     Run,
     Halt(oneshot::Sender<()>),
     Relaunch,
@@ -52,19 +52,19 @@ enum Goal {
 }
 
 pub(crate) struct Stage<A: Performer> {
-    cell: Arc<Cell>,
-    me: ActorRef<A>,
-    args: A::Args,
-    body: Body<A>,
+    pub(super) cell: Arc<Cell>,
+    pub(super) me: ActorRef<A>,
+    pub(super) args: A::Args,
+    pub(super) body: Body<A>,
     orders: mpsc::UnboundedReceiver<Command>,
     phase: Phase,
-    goal: Goal,
-    stop_sent: bool,
+    pub(super) goal: Goal,
+    pub(super) stop_sent: bool,
     /// Children under this actor being stopped.
     clearing: Option<oneshot::Receiver<()>>,
     /// Whoever waits to hear whether the launch went well.
     launched: Option<oneshot::Sender<bool>>,
-    paused: bool,
+    pub(super) paused: bool,
     /// Poll once although paused: somebody wants to look inside.
     look: bool,
     inject: Option<String>,
@@ -137,7 +137,7 @@ impl<A: Performer> Stage<A> {
             Control::Stop if running => self.leave(Goal::End),
             Control::Stop => self.end(EndReason::Stopped),
             Control::Kill => self.end(EndReason::Killed),
-            Control::InjectPanic(text) => self.inject = running.then_some(text),
+            Control::InjectPanic(text) => self.inject = Some(text),
         }
         if matches!(self.phase, Phase::Run) && matches!(self.goal, Goal::Run) {
             self.cell.set_state(if self.paused { State::Paused } else { State::Running });
@@ -180,44 +180,6 @@ impl<A: Performer> Stage<A> {
     fn halted(&mut self) {
         self.phase = Phase::Halted;
         self.cell.set_state(State::Halted);
-    }
-
-    /// Brings a fresh life up to, not including, `started`.
-    fn launch(&mut self) -> Result<(), Fallen> {
-        self.cell.set_state(State::Starting);
-        self.goal = Goal::Run;
-        self.stop_sent = false;
-        match mem::replace(&mut self.body, Body::Gone) {
-            Body::Unborn(mailbox) => {
-                match catch_unwind(AssertUnwindSafe(|| <A as Performer>::create(&self.args))) {
-                    Ok(act) => {
-                        let (me, args) = (self.me.clone(), self.args.clone());
-                        self.body = Body::Alive(Box::new(Ctx::open(mailbox, me, args, act)));
-                    }
-                    Err(payload) => {
-                        self.body = Body::Unborn(mailbox);
-                        return Err(take_fallen(&*payload));
-                    }
-                }
-            }
-            Body::Alive(mut fut) => {
-                fut.ctx().end_life();
-                let restarted = catch_unwind(AssertUnwindSafe(|| fut.restart()));
-                let recreated = fut.ctx().recreated.take();
-                fut.ctx().begin_life();
-                self.body = Body::Alive(fut);
-                if let Err(payload) = restarted {
-                    return Err(take_fallen(&*payload));
-                }
-                if let Some(Err(fallen)) = recreated {
-                    return Err(fallen);
-                }
-            }
-            Body::Gone => {}
-        }
-        self.cell.born();
-        self.cell.set_state(if self.paused { State::Paused } else { State::Running });
-        Ok(())
     }
 
     /// One poll of the running life. False: nothing more to do now.
