@@ -64,6 +64,11 @@ impl Cgroups {
         self.found.version == Version::Unified
     }
 
+    /// The directory of `path` in the hierarchy of a controller, if it is mounted.
+    pub(crate) fn directory(&self, controller: &str, path: &str) -> Option<PathBuf> {
+        self.found.directory(controller, path)
+    }
+
     /// Makes the node's parent cgroups: `root`, its two classes and the place of the shims.
     ///
     /// # Errors

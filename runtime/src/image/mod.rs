@@ -3,6 +3,7 @@
 
 mod archive;
 mod digest;
+mod entry;
 mod info;
 mod manifest;
 mod pull;

@@ -9,7 +9,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -29,6 +29,9 @@ use crate::{
 
 /// Layers unpacked at once.
 const UNPACK_LIMIT: usize = 2;
+/// How often, and with what pause, a store that is in use is tried.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// Images on this node. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +57,8 @@ struct Inner {
     pins: Mutex<HashMap<String, String>>,
     pulls: Mutex<HashMap<String, watch::Receiver<PullResult>>>,
     unpacking: Semaphore,
+    /// Locked while this process owns the store; the kernel unlocks it when the process dies.
+    _owned: fs::File,
     /// Held while layers are removed or an image is entered, so that no layer vanishes in between.
     layers: tokio::sync::RwLock<()>,
 }
@@ -76,8 +81,12 @@ pub(super) struct NewImage {
 
 impl ImageStore {
     /// Opens the store and throws away what was left unfinished. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process has it open.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         files::make_private_dir(dir)?;
+        let owned = own(dir)?;
         files::remove_tree(&dir.join("tmp"))?;
         files::make_dir(&dir.join("tmp"))?;
         files::make_dir(&dir.join("layers"))?;
@@ -96,6 +105,7 @@ impl ImageStore {
             pins: Mutex::default(),
             pulls: Mutex::default(),
             unpacking: Semaphore::new(UNPACK_LIMIT),
+            _owned: owned,
             layers: tokio::sync::RwLock::new(()),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -312,6 +322,23 @@ impl ImageStore {
         let list: Vec<&ImageInfo> = images.values().collect();
         files::write_json(&self.inner.dir.join("index.json"), &list, Durability::Disk)
     }
+}
+
+/// Takes the store for this process. A process that is just dying gets a moment to let go.
+fn own(dir: &Path) -> Result<fs::File> {
+    let path = dir.join("lock");
+    let file = fs::File::create(&path).map_err(Error::file("cannot open", &path))?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_WAIT),
+            Err(fs::TryLockError::Error(e)) => return Err(Error::file("cannot lock", &path)(e)),
+        }
+    }
+    Err(Error::InUse(format!(
+        "the image store {} is open in another process; ask that one, or stop it",
+        dir.display()
+    )))
 }
 
 /// Names of the layers of a configuration; its layer count must be the manifest's.

@@ -13,23 +13,23 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use flate2::read::MultiGzDecoder;
 use nix::{
     fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2},
-    sys::{
-        stat::{
-            FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstatat, mkdirat, mknodat, utimensat,
-        },
-        time::TimeSpec,
+    sys::stat::{
+        FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstatat, mkdirat, mknodat, utimensat,
     },
     unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, symlinkat, unlinkat},
 };
 use tar::{Entry, EntryType};
 
-use super::digest::Hashing;
+use super::{
+    digest::Hashing,
+    entry::{Attributes, attributes, bad, clean_path, device, xattrs},
+};
 use crate::{
     error::{Error, Result},
     sys,
@@ -39,10 +39,6 @@ use crate::{
 const LAYER_LIMIT_BYTES: u64 = 32 * 1024 * 1024 * 1024;
 /// Most entries of a layer.
 const ENTRY_LIMIT: u64 = 2_000_000;
-/// Longest path in a layer.
-const PATH_LIMIT_BYTES: usize = 4096;
-/// Largest extended attribute.
-const XATTR_LIMIT_BYTES: usize = 64 * 1024;
 /// Prefix of entries that delete something of a lower layer.
 const WHITEOUT: &[u8] = b".wh.";
 /// Entry that hides all of a lower layer's directory.
@@ -98,22 +94,10 @@ pub(super) fn open_stream(file: &Path) -> Result<Box<dyn Read>> {
     })
 }
 
-fn bad(what: &'static str) -> impl Fn(io::Error) -> Error {
-    move |e| Error::ImageContent(format!("{what}: {e}"))
-}
-
 struct Layer<'a> {
     root: File,
     target: &'a Path,
     parents: &'a [PathBuf],
-}
-
-/// Owner, mode and time of an entry.
-struct Attributes {
-    uid: Uid,
-    gid: Gid,
-    mode: Mode,
-    time: TimeSpec,
 }
 
 impl Layer<'_> {
@@ -318,81 +302,6 @@ fn open_inside(root: &File, path: &Path) -> nix::Result<OwnedFd> {
         .flags(OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     openat2(root, path, how)
-}
-
-/// A path of an archive as a relative path without `.`; `..` is refused.
-fn clean_path(bytes: &[u8]) -> Result<PathBuf> {
-    let path = Path::new(OsStr::from_bytes(bytes));
-    let mut clean = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::RootDir | Component::CurDir => {}
-            _ => {
-                return Err(Error::ImageContent(format!(
-                    "path {} leads out of the layer",
-                    path.display()
-                )));
-            }
-        }
-    }
-    if bytes.len() > PATH_LIMIT_BYTES || bytes.contains(&0) {
-        return Err(Error::ImageContent("a path is too long or contains a zero byte".into()));
-    }
-    Ok(clean)
-}
-
-fn attributes<R: Read>(entry: &Entry<'_, R>) -> Result<Attributes> {
-    let header = entry.header();
-    let number = |value: io::Result<u64>| -> Result<u32> {
-        let value = value.map_err(bad("bad tar header"))?;
-        u32::try_from(value).map_err(|_| Error::ImageContent("an owner is out of range".into()))
-    };
-    Ok(Attributes {
-        uid: Uid::from_raw(number(header.uid())?),
-        gid: Gid::from_raw(number(header.gid())?),
-        mode: Mode::from_bits_truncate(header.mode().map_err(bad("bad tar header"))? & 0o7777),
-        time: TimeSpec::new(i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0), 0),
-    })
-}
-
-fn device<R: Read>(entry: &Entry<'_, R>, kind: EntryType) -> Result<(SFlag, u64)> {
-    let header = entry.header();
-    let number = |value: io::Result<Option<u32>>| -> Result<u64> {
-        Ok(u64::from(value.map_err(bad("bad tar header"))?.unwrap_or(0)))
-    };
-    if kind == EntryType::Fifo {
-        return Ok((SFlag::S_IFIFO, 0));
-    }
-    let flag = if kind == EntryType::Char { SFlag::S_IFCHR } else { SFlag::S_IFBLK };
-    let (major, minor) = (number(header.device_major())?, number(header.device_minor())?);
-    if kind == EntryType::Char && major == 0 && minor == 0 {
-        return Err(Error::ImageContent("a layer holds an overlay whiteout device".into()));
-    }
-    Ok((flag, nix::sys::stat::makedev(major, minor)))
-}
-
-/// The extended attributes of an entry, without those that mean something to overlayfs itself.
-fn xattrs<R: Read>(entry: &mut Entry<'_, R>) -> Result<Vec<(CString, Vec<u8>)>> {
-    let mut list = Vec::new();
-    let Some(extensions) = entry.pax_extensions().map_err(bad("bad tar header"))? else {
-        return Ok(list);
-    };
-    for extension in extensions {
-        let extension = extension.map_err(bad("bad tar header"))?;
-        let Some(key) = extension.key_bytes().strip_prefix(b"SCHILY.xattr.") else { continue };
-        let value = extension.value_bytes();
-        if value.len() > XATTR_LIMIT_BYTES {
-            return Err(Error::ImageContent("an extended attribute is too large".into()));
-        }
-        let wanted = key.starts_with(b"user.") || key == b"security.capability";
-        if let Ok(key) = CString::new(key)
-            && wanted
-        {
-            list.push((key, value.to_vec()));
-        }
-    }
-    Ok(list)
 }
 
 fn set_xattr(parent: &OwnedFd, name: &OsStr, key: &CStr, value: &[u8]) -> Result<()> {

@@ -68,13 +68,18 @@ const ALL: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// The capabilities of a container, without `CAP_`, of those this kernel knows (`last` is the number
-/// of its last one). `ALL` is applied before single names, as containerd does: `drop: [ALL]` with
-/// `add: [X]` leaves X.
-pub(super) fn effective(security: &Security, last: usize) -> Result<Vec<&'static str>> {
-    let known = &ALL[..ALL.len().min(last + 1)];
+/// The capabilities of a container, without `CAP_`, of those in `held` (bit n is the kernel's number
+/// n): nobody can give what it does not have, and inside a restricted machine that is less than all.
+/// `ALL` is applied before single names, as containerd does: `drop: [ALL]` with `add: [X]` leaves X.
+pub(super) fn effective(security: &Security, held: u64) -> Result<Vec<&'static str>> {
+    let known: Vec<&'static str> = ALL
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| held & (1 << number) != 0)
+        .map(|(_, name)| *name)
+        .collect();
     if security.privileged {
-        return Ok(known.to_vec());
+        return Ok(known);
     }
     let find = |name: &str| -> Result<&'static str> {
         let upper = name.to_ascii_uppercase();
@@ -86,7 +91,7 @@ pub(super) fn effective(security: &Security, last: usize) -> Result<Vec<&'static
     let is_all = |name: &String| name.eq_ignore_ascii_case("ALL");
     let mut set: Vec<&'static str> = DEFAULT.to_vec();
     if security.add_capabilities.iter().any(is_all) {
-        set = known.to_vec();
+        set.clone_from(&known);
     }
     if security.drop_capabilities.iter().any(is_all) {
         set.clear();
@@ -101,15 +106,22 @@ pub(super) fn effective(security: &Security, last: usize) -> Result<Vec<&'static
         let name = find(name)?;
         set.retain(|c| *c != name);
     }
+    set.retain(|c| known.contains(c));
     Ok(set)
 }
 
-/// Number of the kernel's last capability.
-pub(super) fn last_known() -> usize {
-    std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(ALL.len() - 1)
+/// The capabilities this process may hand on.
+pub(super) fn held() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    held_in(&status).unwrap_or(u64::MAX)
+}
+
+fn held_in(status: &str) -> Option<u64> {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    Some(field("CapPrm:")? & field("CapBnd:")?)
 }
 
 #[cfg(test)]
@@ -123,7 +135,7 @@ mod tests {
             privileged,
             ..Default::default()
         };
-        effective(&security, 40).expect("capabilities")
+        effective(&security, u64::MAX).expect("capabilities")
     }
 
     #[test]
@@ -134,7 +146,10 @@ mod tests {
         assert!(!caps(&["net_admin", "CAP_SYS_TIME"], &["KILL"], false).contains(&"KILL"));
         assert!(caps(&["net_admin"], &[], false).contains(&"NET_ADMIN"));
         assert_eq!(caps(&[], &["ALL"], true).len(), 41);
+        let all = Security { privileged: true, ..Default::default() };
+        assert_eq!(effective(&all, 0b11).expect("capabilities"), ["CHOWN", "DAC_OVERRIDE"]);
+        assert_eq!(held_in("CapPrm:\t0000000f\nCapBnd:\t000000f3\n"), Some(3));
         let bad = Security { add_capabilities: vec!["FLY".into()], ..Default::default() };
-        assert!(effective(&bad, 40).is_err());
+        assert!(effective(&bad, u64::MAX).is_err());
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{mounts, process, seccomp, user};
 use crate::{
-    cgroup::DEFAULT_PERIOD_US,
+    cgroup::{Cgroups, DEFAULT_PERIOD_US},
     error::Result,
     shim::protocol::PodPlan,
     spec::{ContainerSpec, Resources},
@@ -36,8 +36,9 @@ pub(super) fn build(
     plan: &PodPlan,
     spec: &ContainerSpec,
     root: &Path,
-    unified: bool,
+    cgroups: &Cgroups,
 ) -> Result<Value> {
+    let unified = cgroups.is_unified();
     let pod = &plan.spec;
     let user = user::resolve(root, &spec.image.config.user, &spec.security)?;
     let mut linux = json!({
@@ -56,12 +57,12 @@ pub(super) fn build(
     } else {
         linux["devices"] = Value::Array(host_devices());
     }
+    // No "hostname": the pod's uts namespace has it already.
     Ok(json!({
         "ociVersion": "1.0.2",
         "root": { "path": root, "readonly": spec.security.read_only_root },
-        "hostname": pod.hostname,
         "process": process::build(pod, spec, &user)?,
-        "mounts": mounts::build(pod, &plan.paths, spec)?,
+        "mounts": mounts::build(pod, &plan.paths, spec, cgroups)?,
         "linux": linux,
     }))
 }

@@ -51,8 +51,7 @@ pub(crate) fn create(pod: &PodPlan, id: &str, stdio: &Stdio) -> Result<i32> {
     let spec: ContainerSpec = files::read_json(&bundle.join(PLAN))?;
     let root = bundle.join("rootfs");
     rootfs::mount(&pod.paths, &spec, &root)?;
-    let unified = Cgroups::detect()?.is_unified();
-    let config = config::build(pod, &spec, &root, unified)?;
+    let config = config::build(pod, &spec, &root, &Cgroups::detect()?)?;
     files::write_json(&bundle.join("config.json"), &config, Durability::Process)?;
     let console = spec.tty.then(|| bundle.join(CONSOLE_SOCKET));
     let build = || {

@@ -6,19 +6,27 @@ use serde_json::{Value, json};
 
 use super::is_plain_absolute;
 use crate::{
+    cgroup::Cgroups,
     error::{Error, Result},
     paths::PodPaths,
     spec::{ContainerSpec, Mount, PodSandboxSpec, Propagation},
 };
+
+/// v1 controllers a program may want to read.
+const SHOWN_CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "cpuset", "memory", "pids"];
 
 /// The `mounts` array of config.json.
 pub(super) fn build(
     pod: &PodSandboxSpec,
     paths: &PodPaths,
     spec: &ContainerSpec,
+    cgroups: &Cgroups,
 ) -> Result<Vec<Value>> {
     let taken = |target: &str| spec.mounts.iter().any(|m| m.target == Path::new(target));
     let mut list = kernel_mounts(spec);
+    if !taken("/sys/fs/cgroup") {
+        list.extend(cgroup_mounts(cgroups, &paths.container_cgroup(&spec.id), spec));
+    }
     if !taken("/dev/shm") {
         let shm = paths.shm();
         let source = if pod.host_ipc { Path::new("/dev/shm") } else { &shm };
@@ -91,9 +99,29 @@ fn kernel_mounts(spec: &ContainerSpec) -> Vec<Value> {
             "options": ["nosuid", "noexec", "nodev"] }),
         json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs",
             "options": ["nosuid", "noexec", "nodev", access] }),
-        json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-            "options": ["nosuid", "noexec", "nodev", "relatime", access] }),
     ]
+}
+
+/// The container's own cgroup at /sys/fs/cgroup, where language runtimes look for their limits.
+/// libcontainer's mount of v1 hierarchies is writable whatever its options say, so that a container
+/// could lift its own limits: there, each directory is bound read-only instead.
+fn cgroup_mounts(cgroups: &Cgroups, path: &str, spec: &ContainerSpec) -> Vec<Value> {
+    let access = if spec.security.privileged { "rw" } else { "ro" };
+    if cgroups.is_unified() {
+        return vec![
+            json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "relatime", access] }),
+        ];
+    }
+    let mut list = vec![json!({ "destination": "/sys/fs/cgroup", "type": "tmpfs",
+        "source": "tmpfs", "options": ["nosuid", "noexec", "nodev", "mode=755", "size=64k"] })];
+    for controller in SHOWN_CONTROLLERS {
+        if let Some(dir) = cgroups.directory(controller, path) {
+            let target = format!("/sys/fs/cgroup/{controller}");
+            list.push(bind(&dir, &target, !spec.security.privileged, "rprivate"));
+        }
+    }
+    list
 }
 
 #[cfg(test)]

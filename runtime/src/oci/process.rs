@@ -13,7 +13,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// The `process` object of config.json.
 pub(super) fn build(pod: &PodSandboxSpec, spec: &ContainerSpec, user: &User) -> Result<Value> {
-    let caps: Vec<String> = caps::effective(&spec.security, caps::last_known())?
+    let caps: Vec<String> = caps::effective(&spec.security, caps::held())?
         .iter()
         .map(|name| format!("CAP_{name}"))
         .collect();

@@ -26,7 +26,7 @@ pub(super) fn profile(security: &Security) -> Result<Option<Value>> {
         Seccomp::Unconfined => Ok(None),
         Seccomp::Localhost(path) => localhost(path).map(Some),
         Seccomp::RuntimeDefault => {
-            let caps = caps::effective(security, caps::last_known())?;
+            let caps = caps::effective(security, caps::held())?;
             Ok(Some(default_profile(&caps)))
         }
     }

@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn users_are_resolved_like_other_runtimes_do() {
-        let table: &[(&str, Option<u32>, Option<u32>, (u32, u32, &[u32], &str))] = &[
+        type Case = (&'static str, Option<u32>, Option<u32>, Expected);
+        type Expected = (u32, u32, &'static [u32], &'static str);
+        let table: &[Case] = &[
             ("", None, None, (0, 0, &[], "/root")),
             ("web", None, None, (33, 34, &[50], "/var/www")),
             ("33", None, None, (33, 34, &[50], "/var/www")),

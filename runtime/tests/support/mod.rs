@@ -1,6 +1,8 @@
 //! A node of its own for each test, and images made of Debian's static busybox.
 #![allow(dead_code)]
 
+pub mod registry;
+
 use std::{
     collections::HashSet,
     fs,
