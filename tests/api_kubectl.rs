@@ -129,10 +129,9 @@ async fn pods(kubectl: &Kubectl, ns: &str) {
     let mut watch = kubectl.start(&format!("get -n {ns} pods -w"));
     tokio::time::sleep(Duration::from_millis(500)).await;
     kubectl.ok(&format!("run -n {ns} p --image=busybox")).await;
-    let binding = format!(
-        "{{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{{\"name\":\"p\"}},\
-         \"target\":{{\"kind\":\"Node\",\"name\":\"n1\"}}}}"
-    );
+    let binding = "{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":\"p\"},\
+         \"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}"
+        .to_string();
     kubectl
         .pipe(&format!("create --raw /api/v1/namespaces/{ns}/pods/p/binding -f -"), &binding)
         .await;

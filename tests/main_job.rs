@@ -457,16 +457,25 @@ impl Stage {
                     left.push(format!("nft {text}"));
                 }
             }
-            for sub in ["node/pods", "node/bundles", "node/containers"] {
-                for entry in
-                    std::fs::read_dir(node.data_dir.join(sub)).into_iter().flatten().flatten()
-                {
-                    left.push(format!("directory {}", entry.path().display()));
-                }
+            let (root, run) = (node.data_dir.join("node"), &run);
+            for dir in ["pods", "pod-data"].map(|d| root.join(d)) {
+                left.extend(entries(&dir));
+            }
+            for dir in ["pods", "volumes"].map(|d| run.join(d)) {
+                left.extend(entries(&dir));
             }
         }
         left
     }
+}
+
+fn entries(dir: &std::path::Path) -> Vec<String> {
+    std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| format!("directory {}", e.path().display()))
+        .collect()
 }
 
 fn is_true(object: &DynamicObject, condition: &str) -> bool {

@@ -206,6 +206,23 @@ impl Runtime {
         result
     }
 
+    /// Destroys every pod and removes the run directory and the cgroup root: nothing of this runtime
+    /// is left on the machine but its root directory (images, logs). Answers how many pods there were.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed.
+    pub async fn reset(self) -> Result<usize> {
+        self.adopt().await?;
+        let count = self.pods().len();
+        self.remove_orphans(&HashSet::new()).await?;
+        blocking(move || {
+            self.shared.cgroups.remove(&self.shared.config.cgroup_root)?;
+            crate::volume::remove_tree(&self.shared.config.run)
+        })
+        .await?;
+        Ok(count)
+    }
+
     async fn remove_leftovers(&self, uid: &str) -> Result<()> {
         let (config, cgroups) = (self.shared.config.clone(), self.shared.cgroups.clone());
         let uid = uid.to_string();

@@ -36,7 +36,7 @@ pub async fn connect(options: &ClientOptions) -> anyhow::Result<(kube::Client, S
     let own = options.data_dir.join("admin.kubeconfig");
     let path = match &options.kubeconfig {
         // A data directory that was typed is meant, also when KUBECONFIG is set.
-        Some(_) if options.data_dir != PathBuf::from(DEFAULT_DATA_DIR) => own,
+        Some(_) if options.data_dir.as_os_str() != DEFAULT_DATA_DIR => own,
         Some(path) => path.clone(),
         None => own,
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use kabuki_actors::kubelet;
 use kabuki_runtime::{Runtime, net::NodeNetwork};
 
 use super::{NodeOptions, client, options::DEFAULT_DATA_DIR};
@@ -27,12 +28,8 @@ pub fn run(args: ResetArgs) -> anyhow::Result<()> {
     }
     client::block_on(async {
         let runtime = Runtime::new(paths.runtime()?).await.context("cannot open the runtime")?;
-        let mut count = 0;
-        for pod in runtime.adopt().await? {
-            pod.destroy().await.with_context(|| format!("cannot remove pod {}", pod.uid()))?;
-            count += 1;
-        }
-        runtime.remove_orphans(&std::collections::HashSet::new()).await?;
+        let count = runtime.reset().await.context("cannot remove the pods")?;
+        kubelet::remove_pod_data(&paths.root).await.map_err(anyhow::Error::msg)?;
         NodeNetwork::remove_all().await.context("cannot remove the pod network")?;
         println!("removed {count} pods");
         Ok(())

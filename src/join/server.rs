@@ -172,7 +172,7 @@ fn answer<T: serde::Serialize>(result: Result<T, Status>) -> HttpResponse {
 fn refusal(error: &BootstrapError) -> Status {
     match error {
         BootstrapError::Store(_) => Status::unavailable(error.to_string()),
-        _ => Status::unauthorized(&error.to_string()),
+        _ => Status::unauthorized(error.to_string()),
     }
 }
 

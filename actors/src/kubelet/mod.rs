@@ -38,3 +38,4 @@ mod tests;
 pub use config::NodeConfig;
 pub use networking::{NetworkState, PodNetworking};
 pub use start::{NodeHandle, StartError, start};
+pub use volumes::remove_all as remove_pod_data;

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn entries() {
-        let table: [(&[u8], Option<(&[u8], bool, &[u8])>); 5] = [
+        type Parsed = Option<(&'static [u8], bool, &'static [u8])>;
+        let table: [(&[u8], Parsed); 5] = [
             (
                 b"2026-01-01T00:00:00.1Z stdout F hello world",
                 Some((b"stdout", false, b"hello world")),

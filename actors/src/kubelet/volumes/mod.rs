@@ -163,3 +163,13 @@ pub async fn sub_path(
         Err(error) => Err(error.to_string()),
     }
 }
+/// Unmounts and removes the emptyDir volumes of every pod of a node whose pods are gone; `root` is
+/// [`super::NodeConfig::root`].
+///
+/// # Errors
+/// What could not be removed.
+pub async fn remove_all(root: &std::path::Path) -> Result<(), String> {
+    let dir = root.join(super::config::POD_DATA);
+    let removed = tokio::task::spawn_blocking(move || kabuki_runtime::volume::remove_tree(&dir));
+    removed.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+}
