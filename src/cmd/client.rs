@@ -9,14 +9,14 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::options::DEFAULT_DATA_DIR;
 
-/// Where to find the cluster.
+/// Where to find the cluster. Global, so that they may stand before or after a further subcommand.
 #[derive(Debug, Clone, Args)]
 pub struct ClientOptions {
     /// Kubeconfig to use; by default $KUBECONFIG, else the data directory's admin.kubeconfig.
-    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Data directory of a member on this machine.
-    #[arg(long, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+    #[arg(long, global = true, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
     pub data_dir: PathBuf,
 }
 
