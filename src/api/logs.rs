@@ -137,7 +137,8 @@ fn invalid(error: FieldError) -> Status {
     Status::invalid_named("", "PodLogOptions", "", &[error])
 }
 
-/// The container whose log is meant: the one named, or the only one.
+/// The container whose log is meant: the one named, or the only one beside init containers
+/// (upstream's `validateContainer` in registry/core/pod).
 fn container(pod: &Value, name: &str, wanted: &str) -> Result<String, Status> {
     let names = |field: &str| -> Vec<&str> {
         let containers = pod["spec"][field].as_array();
@@ -147,9 +148,7 @@ fn container(pod: &Value, name: &str, wanted: &str) -> Result<String, Status> {
     let init = names("initContainers");
     let ephemeral = names("ephemeralContainers");
     if wanted.is_empty() {
-        if let [only] = main.as_slice()
-            && init.is_empty()
-        {
+        if let [only] = main.as_slice() {
             return Ok((*only).to_owned());
         }
         let mut text = format!(
@@ -177,6 +176,9 @@ mod tests {
     fn containers() {
         let one = json!({"spec": {"containers": [{"name": "a"}]}});
         assert_eq!(container(&one, "p", "").unwrap(), "a");
+        let with_init =
+            json!({"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "i"}]}});
+        assert_eq!(container(&with_init, "p", "").unwrap(), "a");
         let two = json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}],
             "initContainers": [{"name": "i"}]}});
         assert_eq!(container(&two, "p", "i").unwrap(), "i");
