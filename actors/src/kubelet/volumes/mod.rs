@@ -49,6 +49,13 @@ pub fn can_change(pod: &Pod) -> bool {
     volumes.any(is_generated)
 }
 
+/// Whether the node writes a volume itself; containers may only read it, as upstream's
+/// `GetAttributes().ReadOnly` has it for these kinds.
+pub fn is_written_here(pod: &Pod, name: &str) -> bool {
+    let mut volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    volumes.any(|v| v.name == name && is_generated(v))
+}
+
 fn is_generated(volume: &Volume) -> bool {
     volume.config_map.is_some()
         || volume.secret.is_some()

@@ -161,7 +161,8 @@ async fn mounts(
         list.push(Mount {
             source,
             target: PathBuf::from(&mount.mount_path),
-            read_only: mount.read_only.unwrap_or(false),
+            read_only: mount.read_only.unwrap_or(false)
+                || volumes::is_written_here(&job.pod, &mount.name),
             propagation,
         });
     }
