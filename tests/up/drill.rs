@@ -1,0 +1,160 @@
+//! Every actor of the process panics in turn.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    stage::{STEP, Stage, condition},
+    support::eventually,
+};
+
+/// What is looked at of an actor: how often it was made anew, by itself or with its supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    restarts: u64,
+    incarnation: Value,
+}
+
+/// A long-lived pod, so that there are pod workers and endpoints to panic, and a server behind a name.
+const CAST: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: web
+        image: localhost/nginx:1
+        imagePullPolicy: IfNotPresent
+        ports: [{containerPort: 80}]
+        readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}
+        volumeMounts: [{name: page, mountPath: /usr/share/nginx/html}]
+      volumes:
+      - name: page
+        configMap: {name: NAME}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: NAME}
+data: {index.html: page of NAME}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: NAME}
+spec:
+  selector: {app: NAME}
+  ports: [{port: 80}]
+";
+
+/// Reads the page by the service's name until it gets it.
+const READER: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: reader}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: localhost/busybox:1
+    imagePullPolicy: IfNotPresent
+    command: [sh, -c, 'until timeout 2 wget -q -O - http://after.default.svc.cluster.local/; do sleep 0.5; done']
+";
+
+/// Makes every actor panic and waits until the tree shows its restart.
+pub fn panic_all(stage: &Stage) {
+    stage.create(&CAST.replace("NAME", "before"));
+    available(stage, "before");
+    let cast = actors(stage);
+    assert!(cast.len() >= 15, "{cast:?}");
+    for word in
+        ["kubelet/pods/default/before-", "/deployment", "/scheduler", "network/services", "/dns"]
+    {
+        assert!(cast.keys().any(|p| p.contains(word)), "no {word} in {cast:?}");
+    }
+    for path in cast.keys() {
+        panic_one(stage, path);
+    }
+    eprintln!("{} actors panicked", cast.len());
+}
+
+/// An actor whose supervisor panicked before it may be away for a moment; all come back.
+fn panic_one(stage: &Stage, path: &str) {
+    let url = format!("/debug/actors{path}/panic");
+    let before = eventually(&format!("{path} is ordered to panic"), STEP, || {
+        let before = actors(stage).remove(path).ok_or("it is not in the tree")?;
+        stage.call("POST", &url, "application/json", "{}").map(|_| before)
+    });
+    eventually(&format!("{path} was restarted"), STEP, || match actors(stage).get(path) {
+        Some(now) if *now != before => Ok(()),
+        now => Err(format!("{now:?}")),
+    });
+}
+
+fn actors(stage: &Stage) -> BTreeMap<String, Seen> {
+    let tree = eventually("the tree is shown", STEP, || stage.get("/debug/actors"));
+    let mut found = BTreeMap::new();
+    collect(&tree, &mut found);
+    found
+}
+
+fn collect(value: &Value, found: &mut BTreeMap<String, Seen>) {
+    if let Some(incarnation) = value.get("incarnation")
+        && let Some(path) = value["path"].as_str()
+    {
+        let restarts = value["restarts"].as_u64().expect("restarts");
+        found.insert(path.to_owned(), Seen { restarts, incarnation: incarnation.clone() });
+    }
+    match value {
+        Value::Object(map) => map.values().for_each(|v| collect(v, found)),
+        Value::Array(items) => items.iter().for_each(|v| collect(v, found)),
+        _ => {}
+    }
+}
+
+fn available(stage: &Stage, name: &str) {
+    let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
+    eventually(&format!("{name} is available"), STEP, || {
+        let deployment = stage.get(&path)?;
+        let all = deployment["status"]["availableReplicas"] == 2;
+        if all && condition(&deployment, "Available") {
+            Ok(())
+        } else {
+            Err(deployment["status"].to_string())
+        }
+    });
+}
+
+/// A new Deployment becomes available and answers by its service's name; no container restarted.
+pub fn serves_afterwards(stage: &Stage) {
+    stage.create(&CAST.replace("NAME", "after"));
+    stage.create(READER);
+    available(stage, "after");
+    stage.log_until("reader", "page of after");
+    stage.pod_phase("reader", "Succeeded");
+    let pods = stage.get("/api/v1/namespaces/default/pods").expect("pods");
+    for pod in pods["items"].as_array().expect("items") {
+        let status = &pod["status"]["containerStatuses"][0];
+        assert_eq!(status["restartCount"], 0, "{}: {status}", pod["metadata"]["name"]);
+    }
+}
+
+/// `kabuki actors` shows the tree, the busiest, and one actor with its panic.
+pub fn commands(stage: &Stage) {
+    let tree = stage.kabuki(&["actors", "tree"], false);
+    for words in ["control-plane", "deployment", "kubelet"] {
+        assert!(tree.contains(words), "no {words} in\n{tree}");
+    }
+    let top = stage.kabuki(&["actors", "top"], true);
+    assert!(top.lines().count() > 10, "{top}");
+    let path = actors(stage).into_keys().find(|p| p.ends_with("/deployment")).expect("path");
+    let shown = stage.kabuki(&["actors", "show", &path], false);
+    assert!(shown.contains("panic injected through /debug/actors"), "{shown}");
+    assert!(shown.contains("state:"), "{shown}");
+}
