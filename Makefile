@@ -8,7 +8,7 @@ export CC := ccache gcc
 KABUKI := $(CARGO_TARGET_DIR)/release/kabuki
 DATA_DIR ?= /var/lib/kabuki
 
-.PHONY: setup build up down test fmt lint
+.PHONY: setup build up down images test fmt lint
 
 setup:
 	@scripts/setup.sh
@@ -21,6 +21,9 @@ up: build
 
 down:
 	@scripts/down.sh $(KABUKI) $(DATA_DIR)
+
+images: setup
+	@cargo run --release --quiet --example images -- $(DATA_DIR)/examples
 
 test: setup
 	@scripts/test.sh

@@ -26,12 +26,13 @@ Kabuki is running (pid $(cat "$pid"), log $log). Type next:
 
   export KUBECONFIG=$data/admin.kubeconfig PATH=$(dirname "$kabuki"):\$PATH
   kubectl get nodes -o wide
-  examples/images/build.sh                 # makes the example's images from Debian packages
-  kabuki image load /tmp/kabuki-examples/nginx.tar /tmp/kabuki-examples/busybox.tar
+  make images DATA_DIR=$data                 # the example's images, from Debian's busybox and nginx
+  kabuki image load --data-dir $data $data/examples/*.tar
   kubectl apply -f examples/guestbook/
   kubectl rollout status deployment/guestbook
-  kubectl logs deployment/visitor
+  kubectl logs deployment/visitor --tail=3
   kabuki actors tree
+  kubectl delete -f examples/guestbook/
 
 Stop it with: make down
 NEXT

@@ -28,7 +28,9 @@ const FIRST_LEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a change of the membership may take, a new member's catching up included.
 const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a planned change of leadership may take.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often leadership is offered before giving up.
+const TRANSFER_TRIES: usize = 3;
 
 /// The replicated store: one member of a quorum. Cheap to clone; all clones are one member.
 ///
@@ -323,13 +325,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Membership`], also when it does not lead in time.
     pub async fn transfer_leader(&self, id: MemberId) -> Result<(), StoreError> {
-        self.administer(Admin::Transfer { id }).await?;
         let mut leadership = self.leadership();
-        let moved = leadership.wait_for(|l| l.leader == Some(id));
-        match tokio::time::timeout(TRANSFER_TIMEOUT, moved).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => Err(StoreError::Membership(format!("member {id} did not take over"))),
+        for _ in 0..TRANSFER_TRIES {
+            self.administer(Admin::Transfer { id }).await?;
+            let moved = leadership.wait_for(|l| l.leader == Some(id));
+            if let Ok(Ok(_)) = tokio::time::timeout(TRANSFER_TIMEOUT, moved).await {
+                return Ok(());
+            }
+            // It lost its election, to a vote that was late or to another member: ask again.
         }
+        Err(StoreError::Membership(format!("member {id} did not take over")))
     }
 
     async fn administer(&self, change: Admin) -> Result<(), StoreError> {
