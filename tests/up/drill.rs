@@ -78,6 +78,8 @@ pub fn panic_all(stage: &Stage) {
     {
         assert!(cast.keys().any(|p| p.contains(word)), "no {word} in {cast:?}");
     }
+    // Pods on their way up while everything around them panics.
+    stage.create(&CAST.replace("NAME", "during"));
     for path in cast.keys() {
         panic_one(stage, path);
     }
@@ -135,7 +137,9 @@ fn available(stage: &Stage, name: &str) {
 pub fn serves_afterwards(stage: &Stage) {
     stage.create(&CAST.replace("NAME", "after"));
     stage.create(READER);
-    available(stage, "after");
+    for name in ["before", "during", "after"] {
+        available(stage, name);
+    }
     stage.log_until("reader", "page of after");
     stage.pod_phase("reader", "Succeeded");
     let pods = stage.get("/api/v1/namespaces/default/pods").expect("pods");
