@@ -38,6 +38,7 @@ fn kubectl_works_on_running_pods() {
         }
     });
     kubectl::curl_takes_yaml(&stage);
+    stage.assert_no_errors();
 }
 
 /// Pods start together: their waits overlap.
@@ -61,6 +62,7 @@ fn a_node_keeps_what_pods_ask_for() {
     lives::restarts(&stage);
     lives::ends(&stage);
     lives::outlive_the_daemon(&mut stage);
+    stage.assert_no_errors();
 }
 
 /// Every actor there is panics once; the cluster still does its job.
@@ -69,8 +71,9 @@ fn every_actor_may_panic() {
     if !may_run() {
         return;
     }
-    let stage = Stage::up(43);
+    let mut stage = Stage::up(43);
     drill::panic_all(&stage);
     drill::serves_afterwards(&stage);
     drill::commands(&stage);
+    drill::storm(&mut stage);
 }

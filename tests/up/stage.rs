@@ -59,6 +59,13 @@ impl Stage {
         run(&mut command).unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// Nothing that a human must look at was logged.
+    pub fn assert_no_errors(&self) {
+        let log = self.cluster.members[0].process.tail(usize::MAX);
+        let errors: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ")).collect();
+        assert!(errors.is_empty(), "{}", errors.join("\n"));
+    }
+
     /// One request as the administrator.
     pub fn call(&self, verb: &str, path: &str, kind: &str, body: &str) -> Result<String, String> {
         let config = self.cluster.kube_config(0);
