@@ -29,6 +29,9 @@ const PROBE_IDLE: Duration = Duration::from_secs(0);
 /// A sandbox, and where its events can be heard again after a worker's restart.
 #[derive(Clone)]
 pub struct SandboxEntry {
+    /// Held for reading by every start of a container. A start goes on when its worker panics: the
+    /// next worker takes this for writing before it looks, or it would start the container again.
+    pub starts: Arc<tokio::sync::RwLock<()>>,
     /// The sandbox.
     pub sandbox: Arc<dyn PodSandbox>,
     /// Its events.
@@ -108,7 +111,7 @@ impl NodeContext {
                 }
             });
         }
-        let entry = SandboxEntry { sandbox, events };
+        let entry = SandboxEntry { starts: Arc::default(), sandbox, events };
         self.sandboxes.lock().insert(entry.sandbox.uid(), entry.clone());
         entry
     }

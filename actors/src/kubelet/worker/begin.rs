@@ -58,7 +58,12 @@ impl PodWorker {
         ctx: &mut Ctx<Self>,
     ) {
         let node = self.node.clone();
+        let starts = node.sandbox(&self.uid).map(|e| e.starts);
         let work = async move {
+            if let Some(starts) = starts {
+                // A start of the worker before this one.
+                drop(starts.write().await);
+            }
             let status = sandbox.status().await;
             let before = pod.status.as_ref().and_then(|s| s.pod_ip.clone());
             let before = before.and_then(|ip| ip.parse().ok());
@@ -162,7 +167,13 @@ impl PodWorker {
             Action::Start { container, attempt, image } => {
                 let id = new_id();
                 self.remember(&id, &container, attempt);
-                self.run(launch::start(job, container, id, attempt, image), ctx);
+                let turn = self.node.sandbox(&self.uid).map(|e| e.starts.try_read_owned());
+                let work = async move {
+                    let outcome = launch::start(job, container, id, attempt, image).await;
+                    drop(turn);
+                    outcome
+                };
+                self.run(work, ctx);
             }
             Action::PostStart { container, id } => {
                 self.run(jobs::post_start(job, container, id), ctx);
