@@ -31,6 +31,9 @@ const STARTS: usize = 5;
 const PODS: usize = 40;
 /// How long an idle process is watched for its CPU use.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long a process is left alone before its memory is looked at: a shim gives back the pages of
+/// its start after three seconds.
+const SETTLE: Duration = Duration::from_secs(5);
 /// A registry nobody asks.
 const NO_REGISTRY: &str = "127.0.0.1:1";
 
@@ -62,7 +65,7 @@ fn one_process() {
     load.arg(format!("--data-dir={}", machine.data_dir.display()));
     run(&mut load).expect("image load");
 
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(SETTLE);
     memory("up, no pods", machine.process.pid());
     idle_cpu("up, no pods", machine.process.pid());
 
@@ -77,7 +80,7 @@ fn one_process() {
         times
     });
     report("apply -> container running, image present", &mut times);
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(SETTLE);
     memory(&format!("up, {PODS} pods"), machine.process.pid());
     shims(&machine.data_dir);
 }
@@ -105,7 +108,7 @@ fn quorum() {
         })
     });
     println!("node started with a token -> Ready (polled every 100 ms): {:?}", begin.elapsed());
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(SETTLE);
     memory("member, first of three", cluster.members[0].process.pid());
     memory("node alone", cluster.nodes[0].process.pid());
     idle_cpu("member, first of three", cluster.members[0].process.pid());
@@ -197,9 +200,14 @@ fn mib(kib: u64) -> f64 {
 }
 
 fn pss_kib(pid: i32) -> u64 {
+    rollup_kib(pid, "Pss:")
+}
+
+/// A row of a process's memory map as a whole, KiB; 0 when the process is gone.
+fn rollup_kib(pid: i32, row: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     text.lines()
-        .find_map(|l| l.strip_prefix("Pss:"))
+        .find_map(|l| l.strip_prefix(row))
         .and_then(|l| l.split_whitespace().next())
         .and_then(|n| n.parse().ok())
         .unwrap_or(0)
@@ -226,7 +234,7 @@ fn cpu_ticks(pid: i32) -> u64 {
 fn shims(data_dir: &Path) {
     let mine =
         [support::cluster::run_dir(data_dir).display().to_string(), data_dir.display().to_string()];
-    let sizes: Vec<u64> = std::fs::read_dir("/proc")
+    let sizes: Vec<(u64, u64)> = std::fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
@@ -236,12 +244,17 @@ fn shims(data_dir: &Path) {
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             line.split_whitespace().nth(1) == Some("shim") && mine.iter().any(|m| line.contains(m))
         })
-        .map(pss_kib)
+        .map(|pid| (pss_kib(pid), rollup_kib(pid, "Private_Dirty:")))
         .collect();
     if sizes.is_empty() {
         println!("no shim found");
         return;
     }
-    let mean = mib(sizes.iter().sum::<u64>()) / sizes.len() as f64;
-    println!("PSS per shim, mean of {}: {mean:.2} MB", sizes.len());
+    let mean = |kib: u64| mib(kib) / sizes.len() as f64;
+    println!(
+        "PSS per shim, mean of {}: {:.2} MB, of it private and dirty {:.2} MB",
+        sizes.len(),
+        mean(sizes.iter().map(|s| s.0).sum()),
+        mean(sizes.iter().map(|s| s.1).sum())
+    );
 }

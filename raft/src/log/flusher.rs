@@ -9,8 +9,8 @@ use crossbeam_channel::{Receiver, Sender};
 use rocksdb::DB;
 
 /// Jobs that may wait for the disk. The proposer's limits keep this far from full; a full queue
-/// holds the caller back.
-const QUEUE: usize = 65_536;
+/// holds the caller back. Its slots are allocated, and touched, at once.
+const QUEUE: usize = 4_096;
 
 type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
