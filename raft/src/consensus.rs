@@ -133,11 +133,6 @@ impl Consensus {
         voters == [self.member_id]
     }
 
-    /// Whether this member leads others, whose answers tell whether it still does.
-    pub(crate) fn needs_peers(&self) -> bool {
-        self.leads() && !self.is_alone()
-    }
-
     /// Write a proposal through this member's leadership.
     pub(crate) async fn propose(
         &self,

@@ -14,7 +14,7 @@ use crate::{
     proposer::Pending, state::State,
 };
 
-/// How often a leader looks whether a quorum still answers it.
+/// How often a member looks who leads, and a leader whether a quorum still answers it.
 const QUORUM_CHECK: Duration = Duration::from_millis(200);
 
 /// How often the size of the log is looked at.
@@ -42,7 +42,9 @@ pub(crate) async fn follow_leadership(
             changed = server.changed() => if changed.is_err() { break },
             // Only the first entries of a term matter here; later ones need not wake this task.
             _ = applied.changed(), if waits => {}
-            () = tokio::time::sleep(QUORUM_CHECK), if waits || consensus.needs_peers() => {}
+            // What is read above may be published a moment after the change that wakes this task:
+            // without looking again a member might never hear of its leader.
+            () = tokio::time::sleep(QUORUM_CHECK), if now.leader.is_none() || !consensus.is_alone() => {}
         }
     }
     leadership.send_modify(|l| *l = Leadership { term: l.term, ..Leadership::default() });
