@@ -5,7 +5,7 @@ set -euo pipefail
 # Build: libclang-dev (bindings of RocksDB), libseccomp-dev, pkg-config, g++, make, ccache.
 # Run: nftables (services), iproute2. Test: busybox-static, nginx (their files become images),
 # docker-registry (serves them).
-packages=(g++ make ccache clang libclang-dev libseccomp-dev pkg-config nftables iproute2
+packages=(g++ make ccache curl clang libclang-dev libseccomp-dev pkg-config nftables iproute2
     busybox-static nginx-light docker-registry)
 
 missing=()
