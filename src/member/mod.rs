@@ -1,0 +1,150 @@
+//! A control-plane member: its identity on disk, and everything it runs.
+
+mod identity;
+mod setup;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use kabuki_actors::{
+    auth::{Authenticator, Authorizer},
+    kernel::Kernel,
+    link,
+    registry::Registry,
+};
+use kabuki_raft::Store;
+
+pub use self::identity::new_member_id;
+use self::{
+    identity::{identity, save},
+    setup::{bind, checks, enter, listen, open_store, reachable, registry_config, start_stage},
+};
+use crate::{
+    api::{self, ApiConfig},
+    cmd::{ClusterOptions, MemberOptions},
+    join::{self, JoinService, JoinToken},
+    pki::{ClusterPki, MemberNames, api_server_config},
+};
+
+/// Address of Service default/kubernetes: the first of the service range.
+pub const KUBERNETES_SERVICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 96, 0, 1));
+/// Most threads that serve HTTP.
+const API_WORKERS_MAX: usize = 16;
+/// How long a starting member waits for a leader before it says that it is waiting.
+const LEADER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How a member comes to be.
+#[derive(Debug)]
+pub enum Origin {
+    /// The first of a new cluster.
+    Init,
+    /// One more of an existing cluster.
+    Join {
+        /// URL of a member.
+        url: String,
+        /// The invitation.
+        token: JoinToken,
+    },
+    /// One that joined before: everything stands in the data directory.
+    Restart,
+}
+
+/// A running member.
+pub struct Member {
+    /// The replicated store.
+    pub store: Store,
+    /// The one write path.
+    pub registry: Registry,
+    /// Links to the nodes.
+    pub hub: Arc<link::Hub>,
+    /// The cluster's certificates.
+    pub pki: Arc<ClusterPki>,
+    /// `host:port` clients reach this member at.
+    pub api_addr: String,
+    api: api::ApiServer,
+}
+
+/// Starts a member and serves its API. Returns once the API listens; `/readyz` tells when it is ready.
+///
+/// # Errors
+/// When the data directory belongs to something else, the cluster refuses, or a port is taken.
+pub async fn start(
+    cluster: &ClusterOptions,
+    options: &MemberOptions,
+    origin: Origin,
+    kernel: &Kernel,
+) -> anyhow::Result<Member> {
+    let address = cluster.address()?;
+    let names = MemberNames {
+        name: cluster.machine_name()?,
+        addresses: std::iter::once(address).chain(options.tls_sans.iter().copied()).collect(),
+    };
+    let (mut state, pki) = identity(cluster, &names.name, &origin).await?;
+    let pki = Arc::new(pki);
+    let api_addr = SocketAddr::new(address, options.api_port).to_string();
+    let peer_addr = SocketAddr::new(address, options.peer_port).to_string();
+
+    let store = open_store(cluster, &state, &pki, &peer_addr, &api_addr).await?;
+    let peers = bind(cluster.bind_address, options.peer_port).await?;
+    tokio::spawn({
+        let store = store.clone();
+        async move { store.serve_peers(peers).await }
+    });
+    if !state.joined {
+        enter(&store, &state, &pki, &peer_addr, &api_addr).await?;
+        state.joined = true;
+        state.join_url = None;
+        save(&cluster.data_dir, &state)?;
+    }
+
+    let registry = Registry::new(store.clone(), registry_config(&pki)?);
+    let server = pki.server_identity(&names, KUBERNETES_SERVICE)?;
+    let join = JoinService::new(pki.clone(), registry.clone(), state.cluster_id.clone());
+    let listener = listen(cluster.bind_address, options.api_port)?;
+    let hub = Arc::new(link::Hub::new());
+    let api = api::start(ApiConfig {
+        listeners: vec![listener],
+        tls: api_server_config(&server, pki.ca.cert_pem())?,
+        workers: std::thread::available_parallelism().map_or(1, usize::from).min(API_WORKERS_MAX),
+        advertise: api_addr.clone(),
+        registry: registry.clone(),
+        authenticator: Authenticator::new(registry.clone()),
+        authorizer: Authorizer::new(registry.clone()),
+        kernel: kernel.clone(),
+        link: Some(hub.clone()),
+        logs: Some(hub.clone()),
+        checks: checks(&store),
+        extra: Arc::new(move |config| join::configure(&join, config)),
+    })?;
+    start_stage(kernel, &registry, &pki, options);
+    pki.write_admin_kubeconfig(
+        &cluster.data_dir.join("admin.kubeconfig"),
+        &format!("https://{}", SocketAddr::new(reachable(address, cluster), options.api_port)),
+    )?;
+    tracing::info!(name = %names.name, member = state.member_id, api = %api_addr, "member started");
+    Ok(Member { store, registry, hub, pki, api_addr, api })
+}
+
+impl Member {
+    /// Waits until a leader is known and its changes are applied here.
+    pub async fn wait_for_leader(&self) {
+        let mut leadership = self.store.leadership();
+        let mut said = false;
+        while self.store.read_barrier().await.is_err() {
+            let changed = tokio::time::timeout(LEADER_PATIENCE, leadership.changed()).await;
+            if changed.is_err() && !said {
+                tracing::warn!("no leader yet: waiting for a majority of the members to start");
+                said = true;
+            }
+        }
+    }
+
+    /// Stops serving, then closes the store.
+    pub async fn stop(self) {
+        self.api.stop().await;
+        self.store.shutdown().await;
+    }
+}

@@ -1,0 +1,134 @@
+//! The parts a member is put together from: its sockets, its store, its checks and its stage.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use kabuki_actors::{
+    auth::ServiceAccountKeys,
+    controllers::{ControlConfig, LeaderGate, LeaderGateArgs},
+    kernel::{ChildSpec, Kernel},
+    registry::{Registry, RegistryConfig},
+};
+use kabuki_raft::{PeerTls, Store, StoreConfig};
+use tokio::net::TcpListener;
+
+use super::identity::MemberState;
+use crate::{
+    api,
+    cmd::{ClusterOptions, MemberOptions},
+    join::{self, MemberRequest},
+    pki::{ClusterPki, Issued, peer_configs},
+};
+
+/// The address administrators of this machine use: loopback when it is listened on, so that the
+/// kubeconfig outlives a change of address.
+pub(super) fn reachable(address: IpAddr, cluster: &ClusterOptions) -> IpAddr {
+    if cluster.bind_address.is_unspecified() && cluster.advertise_address.is_none() {
+        IpAddr::from([127, 0, 0, 1])
+    } else {
+        address
+    }
+}
+
+pub(super) async fn bind(address: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(address, port);
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: is another kabuki running?"))
+}
+
+/// A listening socket of the standard library, as the HTTP server wants it.
+pub(super) fn listen(address: IpAddr, port: u16) -> anyhow::Result<std::net::TcpListener> {
+    let address = SocketAddr::new(address, port);
+    std::net::TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}: is another kabuki running?"))
+}
+
+/// `/readyz`: ready means that a leader is known and this member has applied something.
+pub(super) fn checks(store: &Store) -> api::Checks {
+    let store = store.clone();
+    Arc::new(move || {
+        let leadership = *store.leadership().borrow();
+        let leader = match leadership.leader {
+            Some(_) => Ok(()),
+            None => Err("no leader: a majority of the members is not reachable".to_string()),
+        };
+        vec![("leader".to_string(), leader)]
+    })
+}
+
+pub(super) async fn open_store(
+    cluster: &ClusterOptions,
+    state: &MemberState,
+    pki: &ClusterPki,
+    peer_addr: &str,
+    api_addr: &str,
+) -> anyhow::Result<Store> {
+    let issued = pki.peer_identity(state.member_id)?;
+    let (server, client) = peer_configs(&issued, pki.peer_ca.cert_pem())?;
+    let mut config =
+        StoreConfig::new(cluster.data_dir.join("store"), state.member_id, state.cluster_id.clone());
+    config.peer_addr = peer_addr.to_string();
+    config.api_addr = api_addr.to_string();
+    config.tls = Some(PeerTls {
+        server,
+        client,
+        server_name: crate::pki::PEER_NAME.to_string(),
+        authorize: None,
+    });
+    Store::open(config).await.context("cannot open the store")
+}
+
+/// Makes the store part of a quorum: a new one, or the one that invited this member.
+pub(super) async fn enter(
+    store: &Store,
+    state: &MemberState,
+    pki: &ClusterPki,
+    peer_addr: &str,
+    api_addr: &str,
+) -> anyhow::Result<()> {
+    let Some(url) = &state.join_url else {
+        return store.initialize().await.context("cannot initialize the store");
+    };
+    let user = format!("kabuki:member:{}", state.member_id);
+    let identity: Issued = pki.client(&user, &["system:masters"])?;
+    let request = MemberRequest {
+        id: state.member_id,
+        peer_addr: peer_addr.to_string(),
+        api_addr: api_addr.to_string(),
+    };
+    join::register_member(url, pki.ca.cert_pem(), &identity, &request).await?;
+    Ok(())
+}
+
+pub(super) fn registry_config(pki: &ClusterPki) -> anyhow::Result<RegistryConfig> {
+    let keys = ServiceAccountKeys::from_pem(&pki.service_account_key_pem)
+        .context("the service account key cannot be used")?;
+    Ok(RegistryConfig {
+        client_ca_pem: pki.ca.cert_pem().to_string(),
+        keys: Some(Arc::new(keys)),
+        ..RegistryConfig::default()
+    })
+}
+
+/// Starts what runs on a member whether it leads or not; the control plane follows leadership.
+pub(super) fn start_stage(
+    kernel: &Kernel,
+    registry: &Registry,
+    pki: &ClusterPki,
+    options: &MemberOptions,
+) {
+    let grace = Duration::from_secs(options.node_monitor_grace_period);
+    let config = ControlConfig {
+        root_ca_pem: pki.ca.cert_pem().into(),
+        node_grace: grace,
+        orphan_quarantine: grace,
+        ..ControlConfig::default()
+    };
+    let args = LeaderGateArgs { registry: registry.clone(), config };
+    kernel.root().start::<LeaderGate>("leader-gate", args, ChildSpec::default());
+}
