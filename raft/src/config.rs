@@ -1,10 +1,10 @@
 //! What a store is opened with.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls_pki_types::CertificateDer;
 
-use crate::MemberId;
+use crate::{Faults, MemberId};
 
 /// Decides whether the holder of a (valid) certificate may speak as a member. The error is logged.
 pub type PeerCheck = Arc<dyn Fn(&CertificateDer<'_>) -> Result<(), String> + Send + Sync>;
@@ -119,10 +119,16 @@ pub struct StoreConfig {
     pub api_addr: String,
     /// Certificates for peers; `None` for a store that never has peers.
     pub tls: Option<PeerTls>,
+    /// Members that this one reaches at another `host:port` than the one they told the cluster,
+    /// for example through a forwarded port.
+    pub peer_addr_overrides: HashMap<MemberId, String>,
     /// Clocks.
     pub timers: Timers,
     /// Bounds.
     pub limits: Limits,
+    /// What the fault harness breaks; nothing by default.
+    #[doc(hidden)]
+    pub faults: Faults,
 }
 
 impl StoreConfig {
@@ -139,8 +145,10 @@ impl StoreConfig {
             peer_addr: String::new(),
             api_addr: String::new(),
             tls: None,
+            peer_addr_overrides: HashMap::new(),
             timers: Timers::default(),
             limits: Limits::default(),
+            faults: Faults::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod consensus;
 
 mod duty;
 mod error;
+mod faults;
 mod home;
 mod log;
 mod net;
@@ -28,6 +29,8 @@ mod watch;
 
 pub use config::{Limits, PeerCheck, PeerTls, StoreConfig, Timers};
 pub use error::StoreError;
+#[doc(hidden)]
+pub use faults::{Fault, Faults};
 pub use record::{Event, EventKind, ListPage, Record};
 pub use status::{Leadership, Member, StoreStatus};
 pub use store::Store;

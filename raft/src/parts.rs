@@ -45,7 +45,7 @@ impl Core {
         let disk = cfg.clone();
         let opened = tokio::task::spawn_blocking(move || open_disk(&disk)).await;
         let (log, state) = opened.map_err(|e| StoreError::Open(e.to_string()))??;
-        let peers = Peers::new(cfg.member_id, cfg.cluster_id.clone(), cfg.tls.clone());
+        let peers = Peers::new(&cfg);
         let machine = StateMachine { state: state.clone() };
         let network = NetworkFactory { peers: peers.clone() };
         let consensus = Consensus::start(&cfg, log.clone(), machine, network).await?;
@@ -88,6 +88,7 @@ impl Core {
             state: state.clone(),
             peers: self.peers.clone(),
             timeout: limits.read_timeout,
+            faults: self.cfg.faults.clone(),
         };
         let timers = self.cfg.timers.clone();
         self.spawn(proposer.run(proposals));
@@ -142,13 +143,13 @@ fn open_disk(cfg: &StoreConfig) -> Result<(LogStore, Arc<State>), StoreError> {
     let dir = &cfg.data_dir;
     // Held by whoever holds a database, so that the directory is free only when both are closed.
     let lock = Arc::new(home::claim(dir, &cfg.cluster_id, cfg.member_id)?);
-    let log = LogStore::open(&dir.join("log"), Some(lock.clone()))?;
+    let log = LogStore::open(&dir.join("log"), Some(lock.clone()), cfg.faults.clone())?;
     let state = open_state(dir, cfg, lock)?;
     Ok((log, state))
 }
 
 fn open_state(dir: &Path, cfg: &StoreConfig, lock: Arc<File>) -> Result<Arc<State>, StoreError> {
-    let opened = State::open(dir, &cfg.limits, Some(lock)).and_then(|state| {
+    let opened = State::open(dir, &cfg.limits, Some(lock), cfg.faults.clone()).and_then(|state| {
         // The state may be ahead of what the log has on disk; the log is then cut off up to the
         // state, and must never be ahead of what the state has on disk.
         state.db().sync()?;

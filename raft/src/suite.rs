@@ -7,7 +7,7 @@ use openraft::{
 use tempfile::TempDir;
 
 use crate::{
-    Limits,
+    Faults, Limits,
     log::LogStore,
     state::{State, StateMachine},
     types::TypeConfig,
@@ -18,8 +18,9 @@ struct Builder;
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let log = LogStore::open(&dir.path().join("log"), None).expect("a log");
-        let state = State::open(dir.path(), &Limits::default(), None).expect("a state");
+        let log = LogStore::open(&dir.path().join("log"), None, Faults::default()).expect("a log");
+        let state =
+            State::open(dir.path(), &Limits::default(), None, Faults::default()).expect("a state");
         Ok((dir, log, StateMachine { state }))
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tokio::sync::watch;
 
 use crate::{
-    Event, Revision, StoreError,
+    Event, Fault, Revision, StoreError,
     state::{RingRead, State, Topic},
 };
 
@@ -45,6 +45,10 @@ impl Watch {
             // Marked as seen before the ring is read: what comes later wakes again.
             self.changed.borrow_and_update();
             let events = match self.topic.read(self.cursor) {
+                RingRead::Before(floor) if self.state.faults.on(Fault::WatchGaps) => {
+                    self.cursor = floor;
+                    continue;
+                }
                 RingRead::Before(floor) => self.read_disk(floor).await?,
                 RingRead::Events(events) if events.is_empty() => {
                     if self.changed.changed().await.is_err() {

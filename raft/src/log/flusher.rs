@@ -8,6 +8,8 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 use rocksdb::DB;
 
+use crate::{Fault, Faults};
+
 /// Jobs that may wait for the disk. The proposer's limits keep this far from full; a full queue
 /// holds the caller back. Its slots are allocated, and touched, at once.
 const QUEUE: usize = 4_096;
@@ -23,13 +25,13 @@ pub(crate) struct Flusher {
 }
 
 impl Flusher {
-    pub(crate) fn start(db: Arc<DB>) -> io::Result<Self> {
+    pub(crate) fn start(db: Arc<DB>, faults: Faults) -> io::Result<Self> {
         let (queue, jobs) = crossbeam_channel::bounded(QUEUE);
         let failure = Arc::new(OnceLock::new());
         let seen = failure.clone();
         let thread = std::thread::Builder::new()
             .name("kabuki-flusher".into())
-            .spawn(move || run(&db, &jobs, &seen))?;
+            .spawn(move || run(&db, &jobs, &seen, &faults))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), failure })
     }
 
@@ -58,11 +60,16 @@ impl Drop for Flusher {
     }
 }
 
-fn run(db: &DB, jobs: &Receiver<Done>, failure: &OnceLock<String>) {
+fn run(db: &DB, jobs: &Receiver<Done>, failure: &OnceLock<String>, faults: &Faults) {
     let mut batch = Vec::new();
     while let Ok(first) = jobs.recv() {
         batch.push(first);
         batch.extend(jobs.try_iter());
+        if faults.on(Fault::AnswerBeforeSync) {
+            batch.drain(..).for_each(|done| done(Ok(())));
+            continue;
+        }
+        faults.before_sync();
         // A failed fsync may have dropped dirty pages: a second one that succeeds proves nothing.
         // So the first failure is final and every later job fails with it.
         if failure.get().is_none()
@@ -71,6 +78,7 @@ fn run(db: &DB, jobs: &Receiver<Done>, failure: &OnceLock<String>) {
             tracing::error!(%error, "cannot sync the raft log; this member stops, check its disk");
             failure.get_or_init(|| error.to_string());
         }
+        faults.synced(db.path());
         for done in batch.drain(..) {
             done(match failure.get() {
                 None => Ok(()),

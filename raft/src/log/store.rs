@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::flusher::Flusher;
 use crate::{
-    StoreError, codec,
+    Faults, StoreError, codec,
     types::{Entry, LogId, Vote},
 };
 
@@ -129,7 +129,11 @@ fn options() -> Options {
 
 impl LogStore {
     /// Open or create the log and check every entry in it.
-    pub(crate) fn open(dir: &Path, lock: Option<Arc<File>>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        dir: &Path,
+        lock: Option<Arc<File>>,
+        faults: Faults,
+    ) -> Result<Self, StoreError> {
         let refuse = |text: String| {
             StoreError::Open(format!(
                 "the raft log in {} is not usable ({text}); if the rest of the cluster is well, \
@@ -141,7 +145,7 @@ impl LogStore {
         let db = DB::open_cf_descriptors(&options(), dir, families)
             .map_err(|e| refuse(e.to_string()))?;
         let db = Arc::new(db);
-        let flusher = Flusher::start(db.clone()).map_err(|e| refuse(e.to_string()))?;
+        let flusher = Flusher::start(db.clone(), faults).map_err(|e| refuse(e.to_string()))?;
         let store =
             Self { inner: Arc::new(Inner { flusher, db, tail: Mutex::default(), _lock: lock }) };
         store.check().map_err(|e| refuse(e.to_string()))?;

@@ -10,7 +10,7 @@ use super::{
     message::{Forwarded, ReadIndex},
 };
 use crate::{
-    MemberId, StoreError,
+    Fault, MemberId, StoreError,
     consensus::ProposeError,
     types::{Applied, PeerNode, Proposal},
 };
@@ -37,6 +37,7 @@ pub(crate) async fn forward(
         Ok(answer) => answer,
         // Nothing left this member, so trying again is safe.
         Err(PeerError::NotSent(_)) => return Err(ProposeError::NotLeader),
+        Err(_) if peers.faults().on(Fault::SendTwice) => return Err(ProposeError::NotLeader),
         Err(error) => return Err(ProposeError::Unknown(error.to_string())),
     };
     match serde_json::from_slice(&answer) {

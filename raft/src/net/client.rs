@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
 use tokio::{
-    io::{AsyncWriteExt as _, BufWriter},
+    io::AsyncWriteExt as _,
     net::TcpStream,
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
@@ -22,12 +22,11 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    frame::{
-        Frame, Kind, MAX_FRAME_BYTES, MAX_HELLO_BYTES, PROTOCOL_VERSION, read_frame, write_frame,
-    },
+    carry::carry,
+    frame::{Frame, Kind, MAX_HELLO_BYTES, PROTOCOL_VERSION, read_frame, write_frame},
     message::Hello,
 };
-use crate::{MemberId, PeerTls};
+use crate::{Faults, MemberId, PeerTls, StoreConfig};
 
 /// How long dialling, TLS and the greeting may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,12 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// First and longest pause between two tries to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-/// Frames waiting to be written on one connection; a full queue holds callers back.
-const WRITE_QUEUE: usize = 256;
 /// Requests without an answer on one connection.
 const MAX_WAITING: usize = 1024;
-/// How often silent connections are looked for.
-const SILENCE_CHECK: Duration = Duration::from_millis(500);
 /// Links kept to peers (members times lanes, and room for changes of address).
 const MAX_LINKS: usize = 64;
 
@@ -56,19 +51,6 @@ pub(super) enum Lane {
     Write,
     /// Snapshots.
     Bulk,
-}
-
-impl Lane {
-    /// How long a peer may leave every request unanswered before the connection is given up. A
-    /// network that comes back after a cut would otherwise wait for TCP's own long pauses.
-    fn patience(self) -> Duration {
-        match self {
-            Self::Control => Duration::from_secs(2),
-            Self::Log => Duration::from_secs(6),
-            Self::Write => Duration::from_secs(15),
-            Self::Bulk => Duration::from_secs(600),
-        }
-    }
 }
 
 /// Why a request has no answer.
@@ -98,9 +80,11 @@ struct Inner {
     /// Connections live here, whoever asks for them first.
     home: Handle,
     links: Mutex<HashMap<(MemberId, String, Lane), Link>>,
+    overrides: HashMap<MemberId, String>,
+    faults: Faults,
 }
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Bytes, PeerError>>>>>;
+pub(super) type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Bytes, PeerError>>>>>;
 
 /// A connection that is kept up as long as the link is kept.
 #[derive(Clone)]
@@ -111,7 +95,7 @@ struct Link {
 }
 
 #[derive(Clone)]
-enum LinkState {
+pub(super) enum LinkState {
     /// Nobody knows yet whether the peer can be reached.
     Connecting,
     /// The last try failed; the next ones go on in the background.
@@ -124,10 +108,21 @@ enum LinkState {
 
 impl Peers {
     /// Connections run on the runtime this is called on.
-    pub(crate) fn new(me: MemberId, cluster_id: String, tls: Option<PeerTls>) -> Self {
-        let home = Handle::current();
-        let inner = Inner { me, cluster_id, tls, home, links: Mutex::default() };
+    pub(crate) fn new(cfg: &StoreConfig) -> Self {
+        let inner = Inner {
+            me: cfg.member_id,
+            cluster_id: cfg.cluster_id.clone(),
+            tls: cfg.tls.clone(),
+            home: Handle::current(),
+            links: Mutex::default(),
+            overrides: cfg.peer_addr_overrides.clone(),
+            faults: cfg.faults.clone(),
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        &self.inner.faults
     }
 
     /// Close every connection.
@@ -205,7 +200,7 @@ impl Peers {
         let cancel = CancellationToken::new();
         let (report, state) = watch::channel(LinkState::Connecting);
         let dialer = Dialer {
-            addr: addr.to_owned(),
+            addr: self.inner.overrides.get(&id).map_or(addr, String::as_str).to_owned(),
             hello: Hello {
                 version: PROTOCOL_VERSION,
                 cluster_id: self.inner.cluster_id.clone(),
@@ -213,7 +208,8 @@ impl Peers {
                 to: id,
             },
             tls: tls.clone(),
-            patience: lane.patience(),
+            lane,
+            faults: self.inner.faults.clone(),
         };
         let stop = cancel.clone();
         self.inner.home.spawn(async move {
@@ -248,10 +244,11 @@ struct Dialer {
     addr: String,
     hello: Hello,
     tls: PeerTls,
-    patience: Duration,
+    lane: Lane,
+    faults: Faults,
 }
 
-type Tls = tokio_rustls::client::TlsStream<TcpStream>;
+pub(super) type Tls = tokio_rustls::client::TlsStream<TcpStream>;
 
 impl Dialer {
     async fn run(self, report: watch::Sender<LinkState>) {
@@ -264,7 +261,7 @@ impl Dialer {
                     if std::mem::take(&mut known_down) {
                         tracing::info!(peer = self.hello.to, addr = %self.addr, "peer is back");
                     }
-                    let error = carry(stream, &report, self.patience).await;
+                    let error = carry(stream, &report, self.lane, &self.faults).await;
                     tracing::debug!(peer = self.hello.to, %error, "a connection ended");
                     // Often the very next try succeeds; only its failure is news.
                     continue;
@@ -300,68 +297,6 @@ impl Dialer {
         match kind {
             Kind::Answer => Ok(stream),
             _ => Err(io::Error::other(String::from_utf8_lossy(&body).into_owned())),
-        }
-    }
-}
-
-/// Carry requests and answers until the connection breaks.
-async fn carry(stream: Tls, report: &watch::Sender<LinkState>, patience: Duration) -> io::Error {
-    let (mut reader, writer) = tokio::io::split(stream);
-    let (queue, mut frames) = mpsc::channel::<Frame>(WRITE_QUEUE);
-    let waiting = Waiting::default();
-    report.send_replace(LinkState::Up { queue, waiting: waiting.clone() });
-    let write = async {
-        let mut writer = BufWriter::with_capacity(64 * 1024, writer);
-        while let Some(frame) = frames.recv().await {
-            write_frame(&mut writer, &frame).await?;
-            if frames.is_empty() {
-                writer.flush().await?;
-            }
-        }
-        Ok::<(), io::Error>(())
-    };
-    let heard = AtomicU64::new(0);
-    let read = async {
-        loop {
-            let (kind, id, body) = read_frame(&mut reader, MAX_FRAME_BYTES).await?;
-            heard.fetch_add(1, Ordering::Relaxed);
-            let answer = match kind {
-                Kind::Answer => Ok(body),
-                Kind::Refused => {
-                    Err(PeerError::Refused(String::from_utf8_lossy(&body).into_owned()))
-                }
-                _ => return Err(io::Error::other("the peer answers with a request")),
-            };
-            // Absent when the caller stopped waiting.
-            if let Some(reply) = waiting.lock().remove(&id) {
-                reply.send(answer).ok();
-            }
-        }
-    };
-    let result: io::Result<()> = tokio::select! {
-        result = write => result,
-        result = read => result,
-        error = silence(&heard, &waiting, patience) => Err(error),
-    };
-    // First this: a request that was not handed over must not be waited for. Dropping the
-    // replies then tells everybody else that the connection broke.
-    report.send_replace(LinkState::Connecting);
-    waiting.lock().clear();
-    result.err().unwrap_or_else(|| io::Error::other("closed"))
-}
-
-/// Returns when requests have waited for `patience` and nothing at all was heard.
-async fn silence(heard: &AtomicU64, waiting: &Waiting, patience: Duration) -> io::Error {
-    let mut since = tokio::time::Instant::now();
-    let mut last = 0;
-    loop {
-        tokio::time::sleep(SILENCE_CHECK).await;
-        let now = heard.load(Ordering::Relaxed);
-        if now != last || waiting.lock().is_empty() {
-            last = now;
-            since = tokio::time::Instant::now();
-        } else if since.elapsed() >= patience {
-            return io::Error::other("the peer is silent");
         }
     }
 }

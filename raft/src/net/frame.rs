@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Forward = 8,
     ReadIndex = 9,
     Admin = 10,
+    /// Answered at once, whatever else the connection waits for.
+    Ping = 11,
     /// A request's answer.
     Answer = 128,
     /// A request was refused; the body says why.
@@ -38,8 +40,8 @@ pub(super) enum Kind {
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
         use Kind::{
-            Admin, Answer, Append, Forward, Hello, PreVote, ReadIndex, Refused, SnapshotBegin,
-            SnapshotChunk, SnapshotEnd, Transfer, Vote,
+            Admin, Answer, Append, Forward, Hello, Ping, PreVote, ReadIndex, Refused,
+            SnapshotBegin, SnapshotChunk, SnapshotEnd, Transfer, Vote,
         };
         let all = [
             Hello,
@@ -53,6 +55,7 @@ impl Kind {
             Forward,
             ReadIndex,
             Admin,
+            Ping,
             Answer,
             Refused,
         ];

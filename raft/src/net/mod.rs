@@ -1,6 +1,7 @@
 //! Traffic between members: mutual TLS over TCP, framed, multiplexed, bounded.
 
 mod call;
+mod carry;
 mod client;
 mod frame;
 mod message;

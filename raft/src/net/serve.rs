@@ -114,6 +114,10 @@ async fn connection(service: Arc<Service>, tcp: TcpStream) -> io::Result<()> {
             let read = read_frame(&mut reader, MAX_FRAME_BYTES);
             let idle = |_| io::Error::other("the peer was silent for too long");
             let (kind, id, body) = tokio::time::timeout(IDLE, read).await.map_err(idle)??;
+            if kind == Kind::Ping {
+                session.answer(id, Ok(Vec::new())).await;
+                continue;
+            }
             if kind == Kind::Append {
                 let gone = |_| io::Error::other("the append lane is closed");
                 appends.send((id, body)).await.map_err(gone)?;
@@ -276,7 +280,7 @@ impl Session {
             Kind::SnapshotBegin | Kind::SnapshotChunk | Kind::SnapshotEnd => {
                 self.snapshot(kind, body).await
             }
-            Kind::Hello | Kind::Append | Kind::Answer | Kind::Refused => {
+            Kind::Hello | Kind::Ping | Kind::Append | Kind::Answer | Kind::Refused => {
                 Err("this frame is not a request".into())
             }
         }

@@ -19,6 +19,11 @@ impl Default for Current {
 }
 
 impl Current {
+    /// The newest revision of a record that is left.
+    pub(crate) fn newest(&self) -> Revision {
+        self.map.values().map(|r| r.mod_revision).max().unwrap_or(FIRST_REVISION)
+    }
+
     /// Records under `prefix` in key order, after `start_after`, at most `limit` (0: all).
     pub(crate) fn list(&self, prefix: &str, start_after: Option<&str>, limit: usize) -> ListPage {
         let from = match start_after {

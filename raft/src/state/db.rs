@@ -20,7 +20,7 @@ use rocksdb::{
 
 use super::FIRST_REVISION;
 use crate::{
-    Record, Revision,
+    Faults, Record, Revision,
     codec::Reader,
     types::{LogId, StoredMembership, log_id},
 };
@@ -53,6 +53,7 @@ pub(crate) struct StateDb {
     pub(super) db: DB,
     dir: PathBuf,
     obsolete: AtomicBool,
+    pub(super) faults: Faults,
 }
 
 /// A version of a key as stored.
@@ -88,13 +89,13 @@ fn options(cache: &Cache) -> Options {
 }
 
 impl StateDb {
-    pub(crate) fn open(dir: &Path) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(dir: &Path, faults: Faults) -> io::Result<Arc<Self>> {
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
         let families =
             [CF_KV, CF_REV, CF_META].map(|name| ColumnFamilyDescriptor::new(name, options(&cache)));
         let db =
             DB::open_cf_descriptors(&options(&cache), dir, families).map_err(io::Error::other)?;
-        let this = Self { db, dir: dir.to_owned(), obsolete: AtomicBool::new(false) };
+        let this = Self { db, dir: dir.to_owned(), obsolete: AtomicBool::new(false), faults };
         match this.number(META_FORMAT)? {
             None => this.format()?,
             Some(FORMAT) => {}
@@ -152,7 +153,9 @@ impl StateDb {
 
     /// Put everything written so far on disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.db.flush_wal(true).map_err(io::Error::other)
+        self.db.flush_wal(true).map_err(io::Error::other)?;
+        self.faults.synced(&self.dir);
+        Ok(())
     }
 
     fn number(&self, name: &str) -> io::Result<Option<u64>> {

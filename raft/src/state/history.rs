@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 
 use super::db::{StateDb, Version, decode_change, decode_version, split_version_key, version_key};
-use crate::{Event, EventKind, ListPage, Record, Revision};
+use crate::{Event, EventKind, Fault, ListPage, Record, Revision};
 
 /// Events one read of the disk returns at most.
 const READ_EVENTS: usize = 256;
@@ -182,7 +182,7 @@ impl StateDb {
                 break;
             }
             let change = decode_change(&change)?;
-            if change.previous > 0 {
+            if change.previous > 0 && !(change.delete && self.faults.on(Fault::LoseDeletes)) {
                 batch.delete_cf(self.kv(), version_key(change.key, change.previous));
             }
             if change.delete {

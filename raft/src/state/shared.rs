@@ -18,7 +18,7 @@ use super::{
     SnapshotDir, apply::Pass, current::Current, db::StateDb, dirs, rings::Rings, snapshot,
 };
 use crate::{
-    Limits, ListPage, Record, Revision, StoreError,
+    Fault, Faults, Limits, ListPage, Record, Revision, StoreError,
     types::{LogId, SnapshotMeta, StoredMembership},
 };
 
@@ -55,6 +55,7 @@ pub(crate) struct State {
     applied: watch::Sender<AppliedAt>,
     closed: AtomicBool,
     pub(super) scrub: Notify,
+    pub(crate) faults: Faults,
     // Declared last so that the directory is free only when the database is closed.
     _lock: Option<Arc<File>>,
 }
@@ -65,11 +66,15 @@ impl State {
         data: &Path,
         limits: &Limits,
         lock: Option<Arc<File>>,
+        faults: Faults,
     ) -> io::Result<Arc<Self>> {
         let dir = dirs::active(data)?;
         dirs::sweep(data, &dir)?;
-        let db = StateDb::open(&dir)?;
-        let current = Current { map: db.load()?, revision: db.revision()? };
+        let db = StateDb::open(&dir, faults.clone())?;
+        let mut current = Current { map: db.load()?, revision: db.revision()? };
+        if faults.on(Fault::ReuseRevisions) {
+            current.revision = current.newest();
+        }
         let (revision, compacted) = (current.revision, db.compacted()?);
         let applied = db.applied()?;
         let membership = db.membership()?;
@@ -87,6 +92,7 @@ impl State {
             applied: watch::Sender::new(applied.into()),
             closed: AtomicBool::new(false),
             scrub: Notify::new(),
+            faults,
             _lock: lock,
         }))
     }
@@ -150,7 +156,7 @@ impl State {
     /// Fail unless everything after `revision` can still be read.
     pub(crate) fn check_history(&self, revision: Revision) -> Result<(), StoreError> {
         let compacted = self.compacted();
-        if revision < compacted {
+        if revision < compacted && !self.faults.on(Fault::ForgetCompaction) {
             return Err(StoreError::Compacted { requested: revision, compacted });
         }
         Ok(())

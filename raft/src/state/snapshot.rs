@@ -236,7 +236,7 @@ pub(super) fn install(
         }
     }
     dirs::sync_dir(state.data())?;
-    let db = StateDb::open(&target)?;
+    let db = StateDb::open(&target, state.faults.clone())?;
     if db.applied()? != meta.last_log_id {
         db.retire();
         return Err(io::Error::other("the snapshot's content is not what its manifest says"));
