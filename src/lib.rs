@@ -4,6 +4,7 @@
 //! is a public interface for other programs.
 
 pub mod api;
+pub mod backup;
 pub mod cmd;
 pub mod config;
 pub mod control;

@@ -21,6 +21,7 @@ const MAX_COMMANDS: u32 = 65_536;
 
 const COMMAND_TXN: u8 = 1;
 const COMMAND_COMPACT: u8 = 2;
+const COMMAND_ADVANCE: u8 = 3;
 const OP_PUT: u8 = 1;
 const OP_DELETE: u8 = 2;
 const KIND_BLANK: u8 = 0;
@@ -29,10 +30,13 @@ const KIND_MEMBERSHIP: u8 = 2;
 
 /// Bytes that make no sense.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("malformed {what} at byte {at}")]
-pub(crate) struct Malformed {
-    what: &'static str,
-    at: usize,
+pub(crate) enum Malformed {
+    /// They are cut, damaged or never were what they should be.
+    #[error("malformed {what} at byte {at}")]
+    Damaged { what: &'static str, at: usize },
+    /// A later release wrote them.
+    #[error("{}", crate::home::newer(.what, u64::from(*.found), u64::from(*.known)))]
+    Newer { what: &'static str, found: u8, known: u8 },
 }
 
 /// One decoded command; keys and values borrow from the proposal.
@@ -40,6 +44,7 @@ pub(crate) struct Malformed {
 pub(crate) enum Command<'a> {
     Txn { fence: u64, compare: Vec<(&'a str, Revision)>, ops: Vec<OpRef<'a>> },
     Compact { revision: Revision },
+    Advance { revision: Revision },
 }
 
 /// A borrowed operation.
@@ -87,6 +92,14 @@ pub(crate) fn encode_compact(revision: Revision) -> Bytes {
     out.into()
 }
 
+/// The bytes of a jump of the clock as one command.
+pub(crate) fn encode_advance(revision: Revision) -> Bytes {
+    let mut out = Vec::with_capacity(9);
+    out.put_u8(COMMAND_ADVANCE);
+    out.put_u64(revision);
+    out.into()
+}
+
 /// Several encoded commands as one proposal.
 pub(crate) fn encode_proposal<'a>(commands: impl ExactSizeIterator<Item = &'a Bytes>) -> Proposal {
     let mut out = Vec::new();
@@ -101,9 +114,7 @@ pub(crate) fn encode_proposal<'a>(commands: impl ExactSizeIterator<Item = &'a By
 /// Decode a proposal.
 pub(crate) fn decode_proposal(bytes: &[u8]) -> Result<Vec<Command<'_>>, Malformed> {
     let mut reader = Reader { bytes, at: 0 };
-    if reader.u8("proposal version")? != PROPOSAL_VERSION {
-        return reader.fail("proposal version");
-    }
+    reader.version("a proposal", PROPOSAL_VERSION)?;
     let count = reader.u32("command count")?;
     if count > MAX_COMMANDS {
         return reader.fail("command count");
@@ -139,6 +150,7 @@ fn decode_command<'a>(reader: &mut Reader<'a>) -> Result<Command<'a>, Malformed>
             Ok(Command::Txn { fence, compare, ops })
         }
         COMMAND_COMPACT => Ok(Command::Compact { revision: reader.u64("compact revision")? }),
+        COMMAND_ADVANCE => Ok(Command::Advance { revision: reader.u64("clock revision")? }),
         _ => reader.fail("command kind"),
     }
 }
@@ -169,9 +181,7 @@ pub(crate) fn encode_entry(entry: &Entry) -> std::io::Result<Vec<u8>> {
 /// Open an envelope; checks version and CRC.
 pub(crate) fn decode_entry(bytes: &Bytes) -> Result<Entry, Malformed> {
     let mut reader = Reader { bytes, at: 0 };
-    if reader.u8("log entry version")? != ENTRY_VERSION {
-        return reader.fail("log entry version");
-    }
+    reader.version("a log entry", ENTRY_VERSION)?;
     if reader.u32("log entry checksum")? != crc32c::crc32c(bytes.get(5..).unwrap_or_default()) {
         return reader.fail("log entry checksum");
     }
@@ -215,7 +225,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn fail<T>(&self, what: &'static str) -> Result<T, Malformed> {
-        Err(Malformed { what, at: self.at })
+        Err(Malformed::Damaged { what, at: self.at })
+    }
+
+    /// Reads a version. All that were ever written are understood, later ones are not.
+    fn version(&mut self, what: &'static str, known: u8) -> Result<u8, Malformed> {
+        match self.u8(what)? {
+            0 => self.fail(what),
+            found if found > known => Err(Malformed::Newer { what, found, known }),
+            found => Ok(found),
+        }
     }
 
     pub(crate) fn position(&self) -> usize {
@@ -307,6 +326,15 @@ mod tests {
             flipped[cut] ^= 0x40;
             assert!(decode_entry(&flipped.into()).is_err(), "flip at {cut}");
         }
+    }
+
+    #[test]
+    fn what_a_newer_release_wrote_is_named_so() {
+        let blank = Entry { log_id: log_id(1, 1), payload: EntryPayload::Blank };
+        let mut entry = encode_entry(&blank).unwrap();
+        entry[0] = ENTRY_VERSION + 1;
+        let error = decode_entry(&entry.into()).unwrap_err().to_string();
+        assert!(error.contains("written by a newer kabuki; upgrade this member"), "{error}");
     }
 
     #[test]

@@ -115,6 +115,8 @@ pub struct StoreConfig {
     pub cluster_id: String,
     /// `host:port` under which other members reach this one.
     pub peer_addr: String,
+    /// The name of this member, told to the others as it is.
+    pub name: String,
     /// The API address of this member, told to the others as it is.
     pub api_addr: String,
     /// Certificates for peers; `None` for a store that never has peers.
@@ -142,6 +144,7 @@ impl StoreConfig {
             data_dir: data_dir.into(),
             member_id,
             cluster_id: cluster_id.into(),
+            name: String::new(),
             peer_addr: String::new(),
             api_addr: String::new(),
             tls: None,

@@ -49,7 +49,7 @@ pub(crate) enum ProposeError {
 #[derive(Clone)]
 pub(crate) struct Consensus {
     pub(crate) raft: RaftHandle,
-    member_id: MemberId,
+    pub(crate) member_id: MemberId,
 }
 
 fn raft_config(cfg: &StoreConfig) -> Result<openraft::Config, StoreError> {
@@ -111,7 +111,7 @@ impl Consensus {
     }
 
     /// The voters by the newest membership on this member's disk; metrics lag behind it.
-    async fn voters(&self) -> BTreeSet<MemberId> {
+    pub(crate) async fn voters(&self) -> BTreeSet<MemberId> {
         let read = self.raft.with_raft_state(|state| {
             state.membership_state.effective().voter_ids().collect::<BTreeSet<_>>()
         });
@@ -198,7 +198,7 @@ impl Consensus {
         let index = added.map_err(|e| refused(e.to_string()))?.log_id.index;
         if !self.caught_up(id, index).await {
             // It must not count for the quorum, and a later try begins anew.
-            self.remove_member(id).await?;
+            self.remove_member(id, true).await?;
             return Err(refused(format!(
                 "member {id} at {addr} does not catch up; check that it runs, that its certificate \
                  and cluster are right, and that this member reaches it"
@@ -228,26 +228,6 @@ impl Consensus {
             }
         };
         tokio::time::timeout(CATCH_UP_TIMEOUT, wait).await.unwrap_or(false)
-    }
-
-    /// Remove a voter or learner. Leader only.
-    pub(crate) async fn remove_member(&self, id: MemberId) -> Result<(), StoreError> {
-        let voters: BTreeSet<_> = self.raft.voter_ids().collect();
-        let change = if voters.contains(&id) {
-            if voters.len() == 1 {
-                return Err(StoreError::Membership("the last voter cannot be removed".into()));
-            }
-            ChangeMembers::RemoveVoters(BTreeSet::from([id]))
-        } else if self.raft.learner_ids().any(|learner| learner == id) {
-            ChangeMembers::RemoveNodes(BTreeSet::from([id]))
-        } else {
-            return Ok(());
-        };
-        self.raft
-            .change_membership(change, false)
-            .await
-            .map_err(|e| StoreError::Membership(e.to_string()))?;
-        Ok(())
     }
 
     /// The newest snapshot's index.

@@ -4,6 +4,7 @@
 //! is public: what a caller sees is [`Store`], and values that are immutable and shared.
 
 mod barrier;
+mod belonging;
 mod codec;
 mod config;
 mod consensus;
@@ -13,6 +14,7 @@ mod error;
 mod faults;
 mod home;
 mod log;
+mod members;
 mod net;
 mod parts;
 mod proposer;
@@ -32,7 +34,7 @@ pub use error::StoreError;
 #[doc(hidden)]
 pub use faults::{Fault, Faults};
 pub use record::{Event, EventKind, ListPage, Record};
-pub use status::{Leadership, Member, StoreStatus};
+pub use status::{Leadership, Member, MemberReport, StoreStatus};
 pub use store::Store;
 pub use txn::{Compare, MAX_KEY_BYTES, MAX_TXN_OPS, MAX_VALUE_BYTES, Op, Txn, TxnOutcome};
 pub use watch::Watch;

@@ -2,18 +2,21 @@
 
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
+use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Leadership, StoreConfig, StoreError,
+    Leadership, StoreConfig, StoreError, StoreStatus,
     barrier::{Barrier, Waiting},
+    belonging,
     consensus::Consensus,
     duty, home,
     log::LogStore,
-    net::{NetworkFactory, Peers},
+    net::{NetworkFactory, Peers, Report},
     proposer::{Pending, Proposer},
     state::{State, StateMachine},
+    types::PeerNode,
 };
 
 /// Readers that may wait for a barrier at once.
@@ -102,6 +105,7 @@ impl Core {
         ));
         let bytes = limits.snapshot_bytes;
         self.spawn(duty::bound_log(consensus.clone(), self.log.clone(), bytes));
+        self.spawn(belonging::follow_addresses(consensus.clone(), self.peers.clone()));
         self.spawn(state.clone().scrub_forever());
     }
 
@@ -110,6 +114,51 @@ impl Core {
         self.tasks.spawn(async move {
             stop.run_until_cancelled(task).await;
         });
+    }
+
+    /// What the membership should say of this member.
+    pub(crate) fn node(&self) -> PeerNode {
+        PeerNode {
+            peer_addr: self.cfg.peer_addr.clone(),
+            api_addr: self.cfg.api_addr.clone(),
+            name: self.cfg.name.clone(),
+        }
+    }
+
+    /// This member in numbers.
+    pub(crate) fn status(&self) -> StoreStatus {
+        let metrics = self.consensus.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let failure = self
+            .log
+            .failure()
+            .or_else(|| metrics.running_state.as_ref().err().map(std::string::ToString::to_string));
+        StoreStatus {
+            member_id: self.cfg.member_id,
+            cluster_id: self.cfg.cluster_id.clone(),
+            initialized: !self.log.is_empty(),
+            role: format!("{:?}", metrics.state).to_lowercase(),
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            last_log_index: metrics.last_log_index,
+            applied_index: self.state.applied().count.checked_sub(1),
+            snapshot_index: metrics.snapshot.map(|id| id.index),
+            purged_index: metrics.purged.map(|id| id.index),
+            revision: self.state.revision(),
+            compacted: self.state.compacted(),
+            keys: self.state.keys(),
+            failure,
+        }
+    }
+
+    /// What this member tells others that ask.
+    pub(crate) fn report(&self) -> Report {
+        let membership = self.state.applied_membership();
+        Report {
+            status: self.status(),
+            membership_index: membership.log_id().as_ref().map(|id| id.index),
+            members: membership.nodes().map(|(id, _)| *id).collect(),
+        }
     }
 
     /// Stop everything; what was acknowledged is on disk already.
@@ -155,11 +204,5 @@ fn open_state(dir: &Path, cfg: &StoreConfig, lock: Arc<File>) -> Result<Arc<Stat
         state.db().sync()?;
         Ok(state)
     });
-    opened.map_err(|e| {
-        StoreError::Open(format!(
-            "the state in {} is not usable ({e}); if the rest of the cluster is well, remove this \
-             member, empty its data directory and join it again under a new id",
-            dir.display()
-        ))
-    })
+    opened.map_err(|e| StoreError::Open(home::unusable("the state", dir, &e.to_string())))
 }

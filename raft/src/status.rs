@@ -20,6 +20,8 @@ pub struct Leadership {
 pub struct Member {
     /// Its id.
     pub id: MemberId,
+    /// Its name; empty while the cluster does not know it.
+    pub name: String,
     /// `host:port` for peers.
     pub peer_addr: String,
     /// Its API address.
@@ -61,4 +63,13 @@ pub struct StoreStatus {
     pub keys: u64,
     /// Set when the member failed and must be restarted.
     pub failure: Option<String>,
+}
+
+/// One member as [`crate::Store::survey`] found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReport {
+    /// What the membership says of it.
+    pub member: Member,
+    /// What it says of itself; else why it could not be asked.
+    pub status: Result<StoreStatus, String>,
 }

@@ -7,31 +7,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::{
     net::TcpListener,
     sync::{mpsc::error::TrySendError, oneshot, watch},
 };
 
 use crate::{
-    Leadership, ListPage, Member, MemberId, Record, Revision, StoreConfig, StoreError, StoreStatus,
-    Txn, TxnOutcome, Watch, codec,
-    net::{Admin, Service, admin, serve},
+    Leadership, ListPage, Record, Revision, StoreConfig, StoreError, StoreStatus, Txn, TxnOutcome,
+    Watch, codec,
+    net::{Service, serve},
     parts::Core,
     proposer::Pending,
     runtime::Home,
-    types::{Answer, PeerNode},
+    types::Answer,
 };
 
 /// How long a new cluster's first member may take to lead.
 const FIRST_LEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a change of the membership may take, a new member's catching up included.
-const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a planned change of leadership may take.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often leadership is offered before giving up.
-const TRANSFER_TRIES: usize = 3;
-
 /// The replicated store: one member of a quorum. Cheap to clone; all clones are one member.
 ///
 /// The member stops when [`Store::shutdown`] is called or the last clone is dropped.
@@ -86,7 +78,7 @@ impl Store {
         Ok(store)
     }
 
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
     }
 
@@ -98,9 +90,7 @@ impl Store {
     /// voter of, [`StoreError::Unavailable`] when no leadership comes about.
     pub async fn initialize(&self) -> Result<(), StoreError> {
         let core = self.core();
-        let node =
-            PeerNode { peer_addr: core.cfg.peer_addr.clone(), api_addr: core.cfg.api_addr.clone() };
-        let alone = core.consensus.initialize(node).await?;
+        let alone = core.consensus.initialize(core.node()).await?;
         if !alone {
             return Ok(());
         }
@@ -126,6 +116,11 @@ impl Store {
             cluster_id: core.cfg.cluster_id.clone(),
             tls,
             data: core.cfg.data_dir.clone(),
+            peers: core.peers.clone(),
+            report: Arc::new({
+                let core = Arc::downgrade(&self.inner.core);
+                move || core.upgrade().map(|core| core.report())
+            }),
             stop: core.stop.clone(),
         });
         let serving = self.inner.home.handle.spawn(async move {
@@ -274,117 +269,23 @@ impl Store {
         self.propose(codec::encode_compact(revision), None).await.map(|_| ())
     }
 
+    /// Move the clock forward to `revision` and forget all history up to there: what a restored
+    /// store begins with, so that no revision is given twice. Never moves it back.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn advance(&self, revision: Revision) -> Result<(), StoreError> {
+        self.propose(codec::encode_advance(revision), None).await.map(|_| ())
+    }
+
     /// Who leads, and whether it is this member; changes wake the receiver.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.core().leadership.clone()
     }
 
-    /// The members as known here.
-    pub async fn members(&self) -> Vec<Member> {
-        let metrics = self.core().consensus.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = &metrics.membership_config;
-        let voters: Vec<_> = membership.voter_ids().collect();
-        membership
-            .nodes()
-            .map(|(id, node)| Member {
-                id: *id,
-                peer_addr: node.peer_addr.clone(),
-                api_addr: node.api_addr.clone(),
-                voter: voters.contains(id),
-                leader: metrics.current_leader == Some(*id),
-            })
-            .collect()
-    }
-
-    /// Add a member, on any member: it first catches up as a learner, then votes. It must be
-    /// open and serving peers already.
-    ///
-    /// # Errors
-    /// [`StoreError::Membership`], also when it does not become a voter in time.
-    pub async fn add_member(
-        &self,
-        id: MemberId,
-        peer_addr: &str,
-        api_addr: &str,
-    ) -> Result<(), StoreError> {
-        let node = PeerNode { peer_addr: peer_addr.to_owned(), api_addr: api_addr.to_owned() };
-        self.administer(Admin::Add { id, node }).await
-    }
-
-    /// Remove a member, on any member. Its id must never be used again.
-    ///
-    /// # Errors
-    /// [`StoreError::Membership`].
-    pub async fn remove_member(&self, id: MemberId) -> Result<(), StoreError> {
-        self.administer(Admin::Remove { id }).await
-    }
-
-    /// Hand leadership to another voter, and wait until this member sees it lead.
-    ///
-    /// # Errors
-    /// [`StoreError::Membership`], also when it does not lead in time.
-    pub async fn transfer_leader(&self, id: MemberId) -> Result<(), StoreError> {
-        let mut leadership = self.leadership();
-        for _ in 0..TRANSFER_TRIES {
-            self.administer(Admin::Transfer { id }).await?;
-            let moved = leadership.wait_for(|l| l.leader == Some(id));
-            if let Ok(Ok(_)) = tokio::time::timeout(TRANSFER_TIMEOUT, moved).await {
-                return Ok(());
-            }
-            // It lost its election, to a vote that was late or to another member: ask again.
-        }
-        Err(StoreError::Membership(format!("member {id} did not take over")))
-    }
-
-    async fn administer(&self, change: Admin) -> Result<(), StoreError> {
-        let consensus = &self.core().consensus;
-        let work = async {
-            if consensus.leads() {
-                return match change {
-                    Admin::Add { id, node } => consensus.add_member(id, node).await,
-                    Admin::Remove { id } => consensus.remove_member(id).await,
-                    Admin::Transfer { id } => consensus.transfer_leader(id).await,
-                };
-            }
-            let Some((leader, addr)) = consensus.leader() else {
-                return Err(StoreError::Unavailable("no leader is known".into()));
-            };
-            admin(&self.core().peers, leader, &addr, &change, MEMBERSHIP_TIMEOUT).await
-        };
-        match tokio::time::timeout(MEMBERSHIP_TIMEOUT, work).await {
-            Ok(done) => done,
-            Err(_) => Err(StoreError::Membership(format!(
-                "not done within {MEMBERSHIP_TIMEOUT:?}; check that the member runs and is reachable"
-            ))),
-        }
-    }
-
     /// This member in numbers.
     pub fn status(&self) -> StoreStatus {
-        let core = self.core();
-        let metrics = core.consensus.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let failure = core
-            .log
-            .failure()
-            .or_else(|| metrics.running_state.as_ref().err().map(std::string::ToString::to_string));
-        StoreStatus {
-            member_id: core.cfg.member_id,
-            cluster_id: core.cfg.cluster_id.clone(),
-            initialized: !core.log.is_empty(),
-            role: format!("{:?}", metrics.state).to_lowercase(),
-            term: metrics.current_term,
-            leader: metrics.current_leader,
-            last_log_index: metrics.last_log_index,
-            applied_index: core.state.applied().count.checked_sub(1),
-            snapshot_index: metrics.snapshot.map(|id| id.index),
-            purged_index: metrics.purged.map(|id| id.index),
-            revision: core.state.revision(),
-            compacted: core.state.compacted(),
-            keys: core.state.keys(),
-            failure,
-        }
+        self.core().status()
     }
 
     /// Stop this member. Everything acknowledged is on disk already; watches end with

@@ -59,6 +59,9 @@ pub(crate) struct Applied {
 pub(crate) struct PeerNode {
     pub(crate) peer_addr: String,
     pub(crate) api_addr: String,
+    /// Its name; empty until the member told it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) name: String,
 }
 
 openraft::declare_raft_types!(

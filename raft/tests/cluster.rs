@@ -165,7 +165,7 @@ async fn every_member_reads_and_writes() {
     assert_eq!(dump(cluster.store(other)), dump(cluster.store(leader)));
 
     let third = 3 - leader - other;
-    cluster.store(third).remove_member(other as u64 + 1).await.unwrap();
+    cluster.store(third).remove_member(other as u64 + 1, false).await.unwrap();
     let members = cluster.store(leader).members().await;
     assert_eq!(members.len(), 2, "{members:?}");
     put(cluster.store(leader), "c", "two").await;
@@ -269,7 +269,7 @@ async fn strangers_are_refused() {
         assert!(added.is_err(), "{added:?}");
         assert!(leader.members().await.iter().all(|m| m.id != 9 || !m.voter));
         assert_eq!(stranger.revision(), 1);
-        leader.remove_member(9).await.unwrap();
+        leader.remove_member(9, false).await.unwrap();
     }
     put(cluster.store(0), "still", "well").await;
 }

@@ -12,7 +12,7 @@ use super::{
     call::Call,
     debug, discovery,
     face::Face,
-    health,
+    health, operations,
 };
 
 /// Media type of an OpenAPI v2 document as protobuf, as it must be answered: `@` in it would make
@@ -26,6 +26,9 @@ pub(super) async fn serve(face: &Face, call: &Call, body: &Bytes) -> Result<Http
     let path = call.path.trim_end_matches('/');
     if path == "/debug" || path.starts_with("/debug/") {
         return debug::serve(face, call, body).await;
+    }
+    if path.starts_with("/operations/") {
+        return operations::serve(face, call).await;
     }
     if !matches!(call.verb, "get" | "head") {
         return Ok(not_found());
@@ -65,6 +68,8 @@ async fn root(call: &Call) -> Result<HttpResponse, Status> {
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
+        "/operations/members",
+        "/operations/snapshot",
         "/readyz",
         "/version",
     ] {

@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::{logs::LogSource, metrics::Metrics};
+use crate::backup::Attachment;
 
 /// Reading requests handled at once; watches are not counted. More are answered 429.
 pub const MAX_READING: usize = 2_048;
@@ -34,6 +35,9 @@ const RETRY_AFTER_SECONDS: i32 = 1;
 pub type Extra = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 /// Answers `/readyz` and `/livez`: name of a check and what is wrong, if anything.
 pub type Checks = Arc<dyn Fn() -> Vec<(String, Result<(), String>)> + Send + Sync>;
+
+/// What goes into a snapshot beside the objects.
+pub type Attachments = Arc<dyn Fn() -> Vec<Attachment> + Send + Sync>;
 
 /// What the HTTP face needs.
 pub struct ApiConfig {
@@ -57,6 +61,8 @@ pub struct ApiConfig {
     pub link: Option<Arc<Hub>>,
     /// Where `pods/log` reads; usually the link as well.
     pub logs: Option<Arc<dyn LogSource>>,
+    /// What snapshots carry beside the objects; without it none are made.
+    pub attachments: Option<Attachments>,
     /// Further readiness checks.
     pub checks: Checks,
     /// Further endpoints.
@@ -71,6 +77,7 @@ pub struct Face {
     pub(super) kernel: Kernel,
     pub(super) link: Option<Arc<Hub>>,
     pub(super) logs: Option<Arc<dyn LogSource>>,
+    pub(super) attachments: Option<Attachments>,
     pub(super) checks: Checks,
     pub(super) advertise: String,
     pub(super) metrics: Metrics,
@@ -108,6 +115,7 @@ impl Face {
             kernel: config.kernel.clone(),
             link: config.link.clone(),
             logs: config.logs.clone(),
+            attachments: config.attachments.clone(),
             checks: Arc::clone(&config.checks),
             advertise: config.advertise.clone(),
             metrics: Metrics::default(),

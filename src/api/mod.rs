@@ -17,6 +17,7 @@ mod health;
 mod link;
 mod logs;
 mod metrics;
+mod operations;
 mod path;
 mod pipeline;
 mod pretty;
@@ -36,7 +37,9 @@ use actix_web::{
 
 pub use authn::authenticate;
 pub use connection::{PeerCertificate, peer_certificate};
-pub use face::{ApiConfig, Checks, Extra, Face, MAX_CHANGING, MAX_LONG_RUNNING, MAX_READING};
+pub use face::{
+    ApiConfig, Attachments, Checks, Extra, Face, MAX_CHANGING, MAX_LONG_RUNNING, MAX_READING,
+};
 pub use logs::{LogBytes, LogSource};
 pub use server::{ApiServer, start};
 

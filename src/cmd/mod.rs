@@ -4,10 +4,12 @@ mod actors;
 mod client;
 mod daemon;
 mod image;
+mod member;
 mod node;
 mod options;
 mod reset;
 mod server;
+mod snapshot;
 mod token;
 mod up;
 
@@ -38,6 +40,10 @@ enum Command {
     Node(node::NodeArgs),
     /// Create, list and delete join tokens.
     Token(token::TokenArgs),
+    /// Show the members of the control plane, remove one, or hand leadership over.
+    Member(member::MemberArgs),
+    /// Save the state of a cluster to a file, restore a new cluster from it, or check it.
+    Snapshot(snapshot::SnapshotArgs),
     /// Look into the actors of a running cluster.
     Actors(actors::ActorsArgs),
     /// Manage the container images of this node.
@@ -66,6 +72,8 @@ pub fn main() -> ExitCode {
         Command::Server(args) => server::run(args),
         Command::Node(args) => node::run(args),
         Command::Token(args) => token::run(args),
+        Command::Member(args) => member::run(args),
+        Command::Snapshot(args) => snapshot::run(args),
         Command::Actors(args) => actors::run(args),
         Command::Image(args) => image::run(args),
         Command::Reset(args) => reset::run(args),

@@ -79,8 +79,16 @@ impl ClusterOptions {
     /// # Errors
     /// When it is no valid node name (DNS-1123 subdomain).
     pub fn machine_name(&self) -> anyhow::Result<String> {
-        let name = match &self.name {
-            Some(name) => name.clone(),
+        Self::name_or_host(self.name.clone())
+    }
+
+    /// The name given, or the host name in lower case.
+    ///
+    /// # Errors
+    /// When it is no valid node name (DNS-1123 subdomain).
+    pub fn name_or_host(name: Option<String>) -> anyhow::Result<String> {
+        let name = match name {
+            Some(name) => name,
             None => nix::unistd::gethostname()?.to_string_lossy().to_lowercase(),
         };
         let label = |part: &str| {

@@ -46,10 +46,16 @@ pub fn run(args: ServerArgs) -> anyhow::Result<()> {
     };
     daemon::run(&args.cluster.log, async |daemon: &Daemon| {
         let member = member::start(&args.cluster, &args.member, origin, &daemon.kernel).await?;
-        daemon.wait(member.wait_for_leader()).await;
-        daemon.until_stopped().await;
+        let serving = async {
+            daemon.wait(member.wait_for_leader()).await;
+            daemon.until_stopped().await;
+        };
+        let ended = tokio::select! {
+            () = serving => Ok(()),
+            removed = member.until_removed() => removed.map(|_| ()),
+        };
         daemon.stop_actors().await;
         member.stop().await;
-        Ok(())
+        ended
     })
 }

@@ -25,18 +25,27 @@ pub fn run(args: UpArgs) -> anyhow::Result<()> {
     daemon::run(&args.cluster.log, async |daemon: &Daemon| {
         let member =
             member::start(&args.cluster, &args.member, Origin::Init, &daemon.kernel).await?;
-        daemon.wait(member.wait_for_leader()).await;
-        let identity =
-            node::local_identity(&args.cluster.machine_name()?, &member.pki, &member.api_addr)?;
-        let api = member.api_addr.parse().ok();
-        let _node = node::start(&args.cluster, &args.node, identity, &daemon.kernel, api).await?;
-        println!(
-            "kabuki is up: export KUBECONFIG={}",
-            args.cluster.data_dir.join("admin.kubeconfig").display()
-        );
-        daemon.until_stopped().await;
+        let ended = tokio::select! {
+            done = serve(&args, daemon, &member) => done,
+            removed = member.until_removed() => removed.map(|_| ()),
+        };
         daemon.stop_actors().await;
         member.stop().await;
-        Ok(())
+        ended
     })
+}
+
+/// Runs the node beside the member until the process is asked to stop.
+async fn serve(args: &UpArgs, daemon: &Daemon, member: &member::Member) -> anyhow::Result<()> {
+    daemon.wait(member.wait_for_leader()).await;
+    let name = args.cluster.machine_name()?;
+    let identity = node::local_identity(&name, &member.pki, &member.api_addr)?;
+    let api = member.api_addr.parse().ok();
+    let _node = node::start(&args.cluster, &args.node, identity, &daemon.kernel, api).await?;
+    println!(
+        "kabuki is up: export KUBECONFIG={}",
+        args.cluster.data_dir.join("admin.kubeconfig").display()
+    );
+    daemon.until_stopped().await;
+    Ok(())
 }

@@ -28,6 +28,33 @@ pub(super) struct MemberState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) join_url: Option<String>,
 }
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Writes the identity of the only member of a cluster that was restored into `dir`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_restored(
+    dir: &Path,
+    cluster_id: String,
+    member_id: u64,
+    name: &str,
+) -> anyhow::Result<()> {
+    let state = MemberState {
+        version: STATE_VERSION,
+        cluster_id,
+        member_id,
+        name: name.to_string(),
+        joined: true,
+        join_url: None,
+    };
+    save(dir, &state)
+}
+
 /// Loads this member's identity, or gets one: a new cluster's, or one from the cluster it joins.
 pub(super) async fn identity(
     cluster: &ClusterOptions,
@@ -106,17 +133,19 @@ fn state_path(dir: &Path) -> PathBuf {
 fn load(dir: &Path) -> anyhow::Result<Option<MemberState>> {
     let path = state_path(dir);
     let Some(text) = read_file(&path)? else { return Ok(None) };
-    let state: MemberState = serde_json::from_str(&text).with_context(|| {
+    let damaged = || {
         format!("{} is damaged: restore it, or remove this member and join anew", path.display())
-    })?;
-    if state.version != STATE_VERSION {
+    };
+    // The version first: a newer file may hold anything else.
+    let Version { version } = serde_json::from_str(&text).with_context(damaged)?;
+    if version > STATE_VERSION {
         bail!(
-            "{} has version {}, this kabuki knows {STATE_VERSION}: use a newer kabuki",
-            path.display(),
-            state.version
+            "{} has version {version}, this kabuki knows {STATE_VERSION}: it was written by a newer \
+             kabuki; upgrade this member",
+            path.display()
         );
     }
-    Ok(Some(state))
+    Ok(Some(serde_json::from_str(&text).with_context(damaged)?))
 }
 
 pub(super) fn save(dir: &Path, state: &MemberState) -> anyhow::Result<()> {

@@ -17,10 +17,13 @@ use kabuki_actors::{
 };
 use kabuki_raft::Store;
 
-pub use self::identity::new_member_id;
+pub use self::identity::{new_member_id, save_restored};
 use self::{
     identity::{identity, save},
-    setup::{bind, checks, enter, listen, open_store, reachable, registry_config, start_stage},
+    setup::{
+        attachments, bind, checks, enter, listen, open_store, reachable, registry_config,
+        start_stage,
+    },
 };
 use crate::{
     api::{self, ApiConfig},
@@ -116,9 +119,14 @@ pub async fn start(
         kernel: kernel.clone(),
         link: Some(hub.clone()),
         logs: Some(hub.clone()),
+        attachments: Some(attachments(&pki)),
         checks: checks(&store),
         extra: Arc::new(move |config| join::configure(&join, config)),
     })?;
+    tokio::spawn({
+        let store = store.clone();
+        async move { store.announce().await }
+    });
     start_stage(kernel, &registry, &pki, options);
     pki.write_admin_kubeconfig(
         &cluster.data_dir.join("admin.kubeconfig"),
@@ -140,6 +148,22 @@ impl Member {
                 said = true;
             }
         }
+    }
+
+    /// Returns when an administrator removed this member from the cluster; the error says what to
+    /// do. Until then it waits.
+    ///
+    /// # Errors
+    /// Always.
+    pub async fn until_removed(&self) -> anyhow::Result<std::convert::Infallible> {
+        self.store.until_removed().await?;
+        let status = self.store.status();
+        anyhow::bail!(
+            "member {} was removed from its cluster and stops; its data directory cannot join \
+             again: to bring this machine back, empty the directory and run `kabuki server --join` \
+             with a new token",
+            status.member_id
+        )
     }
 
     /// Stops serving, then closes the store.

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 use super::identity::MemberState;
 use crate::{
-    api,
+    api, backup,
     cmd::{ClusterOptions, MemberOptions},
     join::{self, MemberRequest},
     pki::{ClusterPki, Issued, peer_configs},
@@ -74,6 +74,7 @@ pub(super) async fn open_store(
         StoreConfig::new(cluster.data_dir.join("store"), state.member_id, state.cluster_id.clone());
     config.peer_addr = peer_addr.to_string();
     config.api_addr = api_addr.to_string();
+    config.name = state.name.clone();
     config.tls = Some(PeerTls {
         server,
         client,
@@ -81,6 +82,19 @@ pub(super) async fn open_store(
         authorize: None,
     });
     Store::open(config).await.context("cannot open the store")
+}
+
+/// What a snapshot carries beside the objects, so that a cluster restored from it is known to the
+/// nodes, users and service accounts of this one.
+pub(super) fn attachments(pki: &Arc<ClusterPki>) -> api::Attachments {
+    let pki = pki.clone();
+    Arc::new(move || {
+        vec![
+            (backup::CA_CERT, pki.ca.cert_pem().to_string()),
+            (backup::CA_KEY, pki.ca.key_pem().to_string()),
+            (backup::SERVICE_ACCOUNT_KEY, pki.service_account_key_pem.clone()),
+        ]
+    })
 }
 
 /// Makes the store part of a quorum: a new one, or the one that invited this member.

@@ -97,6 +97,7 @@ impl TestApi {
             kernel: kernel.clone(),
             logs: link.is_none().then(|| Arc::new(EchoLogs) as Arc<dyn LogSource>),
             link,
+            attachments: None,
             checks: Arc::new(Vec::new),
             extra: Arc::new(|_| {}),
         })

@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::flusher::Flusher;
 use crate::{
     Faults, StoreError, codec,
+    home::{self, newer},
     types::{Entry, LogId, Vote},
 };
 
@@ -21,6 +22,10 @@ const CF_META: &str = "meta";
 const META_VOTE: &str = "vote";
 const META_COMMITTED: &str = "committed";
 const META_PURGED: &str = "purged";
+const META_FORMAT: &str = "format";
+
+/// Version of this database's layout; entries carry a version of their own.
+const FORMAT: u64 = 1;
 
 /// Memtable of the log; most entries are purged before they ever reach a file.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024 * 1024;
@@ -134,13 +139,7 @@ impl LogStore {
         lock: Option<Arc<File>>,
         faults: Faults,
     ) -> Result<Self, StoreError> {
-        let refuse = |text: String| {
-            StoreError::Open(format!(
-                "the raft log in {} is not usable ({text}); if the rest of the cluster is well, \
-                 remove this member, empty its data directory and join it again under a new id",
-                dir.display()
-            ))
-        };
+        let refuse = |text: String| StoreError::Open(home::unusable("the raft log", dir, &text));
         let families = [CF_LOG, CF_META].map(|n| ColumnFamilyDescriptor::new(n, options()));
         let db = DB::open_cf_descriptors(&options(), dir, families)
             .map_err(|e| refuse(e.to_string()))?;
@@ -148,8 +147,17 @@ impl LogStore {
         let flusher = Flusher::start(db.clone(), faults).map_err(|e| refuse(e.to_string()))?;
         let store =
             Self { inner: Arc::new(Inner { flusher, db, tail: Mutex::default(), _lock: lock }) };
-        store.check().map_err(|e| refuse(e.to_string()))?;
+        store.check_format().and_then(|()| store.check()).map_err(|e| refuse(e.to_string()))?;
         Ok(store)
+    }
+
+    /// Refuse what a later release wrote; its first release wrote no mark.
+    fn check_format(&self) -> io::Result<()> {
+        match self.inner.read_meta::<u64>(META_FORMAT)? {
+            Some(found) if found > FORMAT => Err(io::Error::other(newer("it", found, FORMAT))),
+            Some(_) => Ok(()),
+            None => self.inner.write_meta(META_FORMAT, &FORMAT),
+        }
     }
 
     /// Read the whole log once: every checksum must hold and no index may be missing.

@@ -10,7 +10,7 @@ use super::{
     message::{Forwarded, ReadIndex},
 };
 use crate::{
-    Fault, MemberId, StoreError,
+    Fault, MemberId, StoreError, StoreStatus,
     consensus::ProposeError,
     types::{Applied, PeerNode, Proposal},
 };
@@ -18,9 +18,34 @@ use crate::{
 /// A change that the leader must carry out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Admin {
-    Add { id: MemberId, node: PeerNode },
-    Remove { id: MemberId },
-    Transfer { id: MemberId },
+    Add {
+        id: MemberId,
+        node: PeerNode,
+    },
+    Remove {
+        id: MemberId,
+        /// Also when the others would then have no quorum.
+        #[serde(default)]
+        force: bool,
+    },
+    Transfer {
+        id: MemberId,
+    },
+    /// Since protocol version 2; any member takes it and passes it on to the leader.
+    Update {
+        id: MemberId,
+        node: PeerNode,
+    },
+}
+
+/// What a member says of itself, and of the membership as it applied it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) status: StoreStatus,
+    /// Index of the log entry that holds the membership.
+    pub(crate) membership_index: Option<u64>,
+    /// Everybody in it, learners included.
+    pub(crate) members: Vec<MemberId>,
 }
 
 /// Have the leader propose for this member.
@@ -66,6 +91,18 @@ pub(crate) async fn ask_read_index(
     }
 }
 
+/// Ask a member about itself. The error is for a person.
+pub(crate) async fn ask_report(
+    peers: &Peers,
+    id: MemberId,
+    addr: &str,
+    timeout: Duration,
+) -> Result<Report, String> {
+    let asked = peers.request((id, addr), Lane::Control, Kind::Report, Vec::new(), timeout);
+    let answer = asked.await.map_err(|e| e.to_string())?;
+    serde_json::from_slice(&answer).map_err(|e| e.to_string())
+}
+
 /// Have the leader change the membership.
 pub(crate) async fn admin(
     peers: &Peers,
@@ -76,7 +113,7 @@ pub(crate) async fn admin(
 ) -> Result<(), StoreError> {
     let failed = |e: String| StoreError::Membership(e);
     let body = vec![serde_json::to_vec(change).map_err(|e| failed(e.to_string()))?.into()];
-    let asked = peers.request((id, addr), Lane::Control, Kind::Admin, body, timeout);
+    let asked = peers.request((id, addr), Lane::Admin, Kind::Admin, body, timeout);
     match asked.await {
         Ok(_) => Ok(()),
         Err(PeerError::Refused(text)) => Err(failed(text)),

@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     client::{Lane, LinkState, PeerError, Tls, Waiting},
     frame::{Frame, Kind, MAX_FRAME_BYTES, read_frame, write_frame},
+    greeting,
 };
 use crate::Faults;
 
@@ -26,17 +27,22 @@ const SILENCE_CHECK: Duration = Duration::from_millis(500);
 /// How many looks in a row may find nothing new before the connection is given up. A network that
 /// comes back after a cut would otherwise wait for TCP's own long pauses, and whoever waits for an
 /// answer with it. A peer whose disk is slow answers pings, so it is not given up.
-fn patience(lane: Lane) -> u32 {
+fn patience(lane: Lane, pings: bool) -> u32 {
     match lane {
-        Lane::Control | Lane::Write | Lane::Bulk => 4,
+        Lane::Control => 4,
         // Behind a full queue of entries for a slow disk a ping may have to wait.
         Lane::Log => 12,
+        Lane::Admin | Lane::Write | Lane::Bulk if pings => 4,
+        // The first release answers no pings, and nothing else before the work is done.
+        Lane::Write => 30,
+        Lane::Admin => 180,
+        Lane::Bulk => 1200,
     }
 }
 
 /// Carry requests and answers until the connection breaks.
 pub(super) async fn carry(
-    stream: Tls,
+    (stream, version): (Tls, u32),
     report: &watch::Sender<LinkState>,
     lane: Lane,
     faults: &Faults,
@@ -44,8 +50,9 @@ pub(super) async fn carry(
     let (mut reader, writer) = tokio::io::split(stream);
     let (queue, mut frames) = mpsc::channel::<Frame>(WRITE_QUEUE);
     let waiting = Waiting::default();
-    let pings = queue.clone();
-    report.send_replace(LinkState::Up { queue, waiting: waiting.clone() });
+    let pings = (version >= greeting::since(Kind::Ping)).then(|| queue.clone());
+    let patience = patience(lane, pings.is_some());
+    report.send_replace(LinkState::Up { queue, waiting: waiting.clone(), version });
     let write = async {
         let mut writer = BufWriter::with_capacity(64 * 1024, writer);
         while let Some(frame) = frames.recv().await {
@@ -83,7 +90,7 @@ pub(super) async fn carry(
     let result: io::Result<()> = tokio::select! {
         result = write => result,
         result = read => result,
-        error = silence(&heard, &waiting, &pings, patience(lane)) => Err(error),
+        error = silence(&heard, &waiting, pings.as_ref(), patience) => Err(error),
     };
     // First this: a request that was not handed over must not be waited for. Dropping the
     // replies then tells everybody else that the connection broke.
@@ -97,7 +104,7 @@ pub(super) async fn carry(
 async fn silence(
     heard: &AtomicU64,
     waiting: &Waiting,
-    pings: &mpsc::Sender<Frame>,
+    pings: Option<&mpsc::Sender<Frame>>,
     patience: u32,
 ) -> io::Error {
     let (mut last, mut silent) = (0, 0);
@@ -113,6 +120,8 @@ async fn silence(
             return io::Error::other("the peer is silent");
         }
         // A full queue means that the peer does not even read.
-        pings.try_send(Frame { kind: Kind::Ping, id: 0, body: Vec::new() }).ok();
+        if let Some(pings) = pings {
+            pings.try_send(Frame { kind: Kind::Ping, id: 0, body: Vec::new() }).ok();
+        }
     }
 }

@@ -23,8 +23,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     carry::carry,
-    frame::{Frame, Kind, MAX_HELLO_BYTES, PROTOCOL_VERSION, read_frame, write_frame},
-    message::Hello,
+    frame::{Frame, Kind, MAX_HELLO_BYTES, read_frame, write_frame},
+    greeting::{self, Hello},
 };
 use crate::{Faults, MemberId, PeerTls, StoreConfig};
 
@@ -45,8 +45,10 @@ const MAX_LINKS: usize = 64;
 pub(super) enum Lane {
     /// Replication.
     Log,
-    /// Heartbeats, votes, read indexes, administration.
+    /// Heartbeats, votes, read indexes.
     Control,
+    /// Administration: the answer comes when the change is made, which may take a while.
+    Admin,
     /// Forwarded writes.
     Write,
     /// Snapshots.
@@ -80,6 +82,8 @@ struct Inner {
     /// Connections live here, whoever asks for them first.
     home: Handle,
     links: Mutex<HashMap<(MemberId, String, Lane), Link>>,
+    /// Where members are now: openraft keeps the address a replication began with.
+    book: Mutex<HashMap<MemberId, String>>,
     overrides: HashMap<MemberId, String>,
     faults: Faults,
 }
@@ -103,6 +107,8 @@ pub(super) enum LinkState {
     Up {
         queue: mpsc::Sender<Frame>,
         waiting: Waiting,
+        /// What both sides speak.
+        version: u32,
     },
 }
 
@@ -115,6 +121,7 @@ impl Peers {
             tls: cfg.tls.clone(),
             home: Handle::current(),
             links: Mutex::default(),
+            book: Mutex::default(),
             overrides: cfg.peer_addr_overrides.clone(),
             faults: cfg.faults.clone(),
         };
@@ -123,6 +130,16 @@ impl Peers {
 
     pub(super) fn faults(&self) -> &Faults {
         &self.inner.faults
+    }
+
+    /// Replace what is known of the members' addresses.
+    pub(crate) fn learn(&self, addresses: HashMap<MemberId, String>) {
+        *self.inner.book.lock() = addresses;
+    }
+
+    /// Where a member is now, if it moved.
+    pub(super) fn address(&self, id: MemberId) -> Option<String> {
+        self.inner.book.lock().get(&id).cloned()
     }
 
     /// Close every connection.
@@ -166,7 +183,11 @@ impl Peers {
             let known = link.state.wait_for(|s| !matches!(s, LinkState::Connecting)).await;
             let known = known.map(|state| state.clone());
             let (queue, waiting) = match known {
-                Ok(LinkState::Up { queue, waiting }) => (queue, waiting),
+                Ok(LinkState::Up { version, .. }) if version < greeting::since(kind) => {
+                    let text = "the peer runs an older kabuki that cannot answer this";
+                    return Err(PeerError::Refused(text.into()));
+                }
+                Ok(LinkState::Up { queue, waiting, .. }) => (queue, waiting),
                 Ok(LinkState::Down(why)) => return Err(PeerError::NotSent(why)),
                 _ => return Err(PeerError::NotSent("the link is closed".into())),
             };
@@ -201,12 +222,7 @@ impl Peers {
         let (report, state) = watch::channel(LinkState::Connecting);
         let dialer = Dialer {
             addr: self.inner.overrides.get(&id).map_or(addr, String::as_str).to_owned(),
-            hello: Hello {
-                version: PROTOCOL_VERSION,
-                cluster_id: self.inner.cluster_id.clone(),
-                from: self.inner.me,
-                to: id,
-            },
+            hello: Hello::new(self.inner.cluster_id.clone(), self.inner.me, id),
             tls: tls.clone(),
             lane,
             faults: self.inner.faults.clone(),
@@ -256,12 +272,12 @@ impl Dialer {
         let mut known_down = false;
         loop {
             let why = match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
-                Ok(Ok(stream)) => {
+                Ok(Ok((stream, version))) => {
                     pause = BACKOFF.0;
                     if std::mem::take(&mut known_down) {
                         tracing::info!(peer = self.hello.to, addr = %self.addr, "peer is back");
                     }
-                    let error = carry(stream, &report, self.lane, &self.faults).await;
+                    let error = carry((stream, version), &report, self.lane, &self.faults).await;
                     tracing::debug!(peer = self.hello.to, %error, "a connection ended");
                     // Often the very next try succeeds; only its failure is news.
                     continue;
@@ -278,7 +294,7 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self) -> io::Result<Tls> {
+    async fn connect(&self) -> io::Result<(Tls, u32)> {
         let tcp = TcpStream::connect(&self.addr).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(self.tls.server_name.clone()).map_err(io::Error::other)?;
@@ -295,7 +311,7 @@ impl Dialer {
         stream.flush().await?;
         let (kind, _, body) = read_frame(&mut stream, MAX_HELLO_BYTES).await?;
         match kind {
-            Kind::Answer => Ok(stream),
+            Kind::Answer => Ok((stream, greeting::chosen(&body))),
             _ => Err(io::Error::other(String::from_utf8_lossy(&body).into_owned())),
         }
     }

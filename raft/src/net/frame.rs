@@ -5,8 +5,6 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// Version of frames and of everything in them; both sides of a connection must agree.
-pub(super) const PROTOCOL_VERSION: u32 = 1;
 /// Largest frame. A message of log entries is bounded well below (4 MiB and one entry).
 pub(super) const MAX_FRAME_BYTES: usize = 32 * 1024 * 1024;
 /// Largest first frame of a connection, before the other side is known.
@@ -31,6 +29,8 @@ pub(super) enum Kind {
     Admin = 10,
     /// Answered at once, whatever else the connection waits for.
     Ping = 11,
+    /// A question for what a member knows of itself and of the membership.
+    Report = 12,
     /// A request's answer.
     Answer = 128,
     /// A request was refused; the body says why.
@@ -40,7 +40,7 @@ pub(super) enum Kind {
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
         use Kind::{
-            Admin, Answer, Append, Forward, Hello, Ping, PreVote, ReadIndex, Refused,
+            Admin, Answer, Append, Forward, Hello, Ping, PreVote, ReadIndex, Refused, Report,
             SnapshotBegin, SnapshotChunk, SnapshotEnd, Transfer, Vote,
         };
         let all = [
@@ -56,6 +56,7 @@ impl Kind {
             ReadIndex,
             Admin,
             Ping,
+            Report,
             Answer,
             Refused,
         ];

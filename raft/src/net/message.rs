@@ -6,22 +6,12 @@ use openraft::raft::AppendEntriesRequest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    MemberId,
     codec::{Reader, decode_entry, encode_entry},
     types::{Applied, LogId, TypeConfig, Vote},
 };
 
 /// Most entries in one message.
 const MAX_ENTRIES: u32 = 65_536;
-
-/// The first frame of a connection.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Hello {
-    pub(super) version: u32,
-    pub(super) cluster_id: String,
-    pub(super) from: MemberId,
-    pub(super) to: MemberId,
-}
 
 #[derive(Serialize, Deserialize)]
 struct AppendHead {

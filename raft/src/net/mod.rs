@@ -4,12 +4,13 @@ mod call;
 mod carry;
 mod client;
 mod frame;
+mod greeting;
 mod message;
 mod network;
 mod receive;
 mod serve;
 
-pub(crate) use call::{Admin, admin, ask_read_index, forward};
+pub(crate) use call::{Admin, Report, admin, ask_read_index, ask_report, forward};
 pub(crate) use client::Peers;
 pub(crate) use network::NetworkFactory;
 pub(crate) use serve::{Service, serve};

@@ -88,8 +88,9 @@ fn garbled(error: impl std::fmt::Display) -> RPCError<TypeConfig> {
 }
 
 impl Network {
-    fn to(&self) -> (MemberId, &str) {
-        (self.target, &self.addr)
+    /// The target's address as it is now.
+    fn address(&self) -> String {
+        self.peers.address(self.target).unwrap_or_else(|| self.addr.clone())
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(
@@ -99,7 +100,9 @@ impl Network {
         timeout: Duration,
     ) -> Rpc<A> {
         let body = vec![serde_json::to_vec(question).map_err(garbled)?.into()];
-        let answer = self.peers.request(self.to(), Lane::Control, kind, body, timeout).await;
+        let to = self.address();
+        let to = (self.target, to.as_str());
+        let answer = self.peers.request(to, Lane::Control, kind, body, timeout).await;
         let answer = answer.map_err(|e| unreachable(&e))?;
         serde_json::from_slice(&answer).map_err(garbled)
     }
@@ -110,7 +113,9 @@ impl Network {
             last: rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id),
         };
         let body = encode_append(rpc).map_err(garbled)?;
-        let sent = self.peers.send(self.to(), self.lane, Kind::Append, body, APPEND_TIMEOUT).await;
+        let to = self.address();
+        let to = (self.target, to.as_str());
+        let sent = self.peers.send(to, self.lane, Kind::Append, body, APPEND_TIMEOUT).await;
         Ok(Sent { range, answer: sent.map_err(|e| unreachable(&e))? })
     }
 }
@@ -293,7 +298,9 @@ impl Network {
         body: Vec<Bytes>,
         timeout: Duration,
     ) -> Result<Bytes, StreamingError<TypeConfig>> {
-        let answer = self.peers.request(self.to(), Lane::Bulk, kind, body, timeout).await;
+        let to = self.address();
+        let to = (self.target, to.as_str());
+        let answer = self.peers.request(to, Lane::Bulk, kind, body, timeout).await;
         answer.map_err(|e| streaming(&e))
     }
 }

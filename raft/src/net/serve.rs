@@ -22,17 +22,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::Admin,
-    frame::{
-        Frame, Kind, MAX_FRAME_BYTES, MAX_HELLO_BYTES, PROTOCOL_VERSION, read_frame, write_frame,
-    },
-    message::{Forwarded, Hello, ReadIndex, decode_append},
+    call::Report,
+    client::Peers,
+    frame::{Frame, Kind, MAX_FRAME_BYTES, MAX_HELLO_BYTES, read_frame, write_frame},
+    greeting::{Hello, Welcome},
+    message::{Forwarded, ReadIndex, decode_append},
     receive::{self, Receiving},
 };
 use crate::{
     MemberId, PeerTls,
     codec::decode_proposal,
     consensus::{Consensus, ProposeError},
+    members,
     types::Proposal,
 };
 
@@ -58,6 +59,9 @@ pub(crate) struct Service {
     pub(crate) cluster_id: String,
     pub(crate) tls: PeerTls,
     pub(crate) data: PathBuf,
+    pub(crate) peers: Peers,
+    /// Makes this member's report.
+    pub(crate) report: Arc<dyn Fn() -> Option<Report> + Send + Sync>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -151,9 +155,10 @@ async fn greet(service: &Service, tcp: TcpStream) -> io::Result<Tls> {
     let (kind, id, body) = read_frame(&mut stream, MAX_HELLO_BYTES).await?;
     let hello: Hello = serde_json::from_slice(&body)?;
     let verdict = allowed.and_then(|()| {
-        if kind != Kind::Hello || hello.version != PROTOCOL_VERSION {
-            return Err(format!("this member speaks version {PROTOCOL_VERSION}"));
+        if kind != Kind::Hello {
+            return Err("a connection begins with a greeting".to_owned());
         }
+        let version = hello.agree()?;
         if hello.cluster_id != service.cluster_id {
             return Err("this member belongs to another cluster".to_owned());
         }
@@ -161,16 +166,18 @@ async fn greet(service: &Service, tcp: TcpStream) -> io::Result<Tls> {
             let me = service.member_id;
             return Err(format!("this is member {me}, not member {}", hello.to));
         }
-        Ok(())
+        Ok(version)
     });
     let (kind, body) = match &verdict {
-        Ok(()) => (Kind::Answer, Vec::new()),
+        Ok(version) => {
+            (Kind::Answer, vec![serde_json::to_vec(&Welcome { version: *version })?.into()])
+        }
         Err(text) => (Kind::Refused, vec![text.clone().into()]),
     };
     write_frame(&mut stream, &Frame { kind, id, body }).await?;
     stream.flush().await?;
     match verdict {
-        Ok(()) => Ok(stream),
+        Ok(_) => Ok(stream),
         Err(text) => {
             tracing::warn!(from = hello.from, text, "refused a peer");
             Err(io::Error::other(text))
@@ -270,13 +277,10 @@ impl Session {
                 Err(ProposeError::Unknown(e) | ProposeError::Failed(e)) => ReadIndex::Failed(e),
             }),
             Kind::Admin => {
-                let done = match parse(&body)? {
-                    Admin::Add { id, node } => consensus.add_member(id, node).await,
-                    Admin::Remove { id } => consensus.remove_member(id).await,
-                    Admin::Transfer { id } => consensus.transfer_leader(id).await,
-                };
+                let done = members::carry_out(consensus, &self.service.peers, parse(&body)?).await;
                 done.map(|()| Vec::new()).map_err(|e| e.to_string())
             }
+            Kind::Report => json(&(self.service.report)().ok_or("this member stops")?),
             Kind::SnapshotBegin | Kind::SnapshotChunk | Kind::SnapshotEnd => {
                 self.snapshot(kind, body).await
             }

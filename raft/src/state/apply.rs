@@ -83,6 +83,15 @@ impl<'a> Pass<'a> {
                 }
                 Answer::Compacted(self.compacted)
             }
+            // Everything before the jump is history of another life of this store.
+            Command::Advance { revision } => {
+                if revision > self.revision {
+                    self.revision = revision;
+                    self.compacted = revision;
+                    self.db.put_compacted(&mut self.batch, revision);
+                }
+                Answer::Compacted(self.compacted)
+            }
             // The term names the leader, and entries of a term come from its leader only: so an
             // entry that another leader wrote cannot carry this fence.
             Command::Txn { fence, .. } if fence != 0 && fence != term => Answer::Fenced,

@@ -22,6 +22,7 @@ use super::FIRST_REVISION;
 use crate::{
     Faults, Record, Revision,
     codec::Reader,
+    home::newer,
     types::{LogId, StoredMembership, log_id},
 };
 
@@ -100,9 +101,7 @@ impl StateDb {
             None => this.format()?,
             Some(FORMAT) => {}
             Some(other) => {
-                return Err(io::Error::other(format!(
-                    "the state has format {other}, this program knows {FORMAT}"
-                )));
+                return Err(io::Error::other(newer("it", other, FORMAT)));
             }
         }
         Ok(Arc::new(this))

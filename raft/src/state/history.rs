@@ -22,6 +22,12 @@ pub(crate) struct Found {
     pub(crate) searched: Revision,
 }
 
+/// A row's key of `rev`.
+fn revision_of(raw: &[u8]) -> io::Result<Revision> {
+    let raw = raw.try_into();
+    raw.map(u64::from_be_bytes).map_err(|_| io::Error::other("a change has a malformed revision"))
+}
+
 impl StateDb {
     /// Every current record, in key order.
     pub(crate) fn load(&self) -> io::Result<BTreeMap<Arc<str>, Arc<Record>>> {
@@ -116,12 +122,7 @@ impl StateDb {
         let rows = self.db.iterator_cf(self.rev(), mode);
         for (seen, row) in rows.enumerate() {
             let (revision, change) = row.map_err(io::Error::other)?;
-            let mut raw = [0; 8];
-            if revision.len() != raw.len() {
-                return Err(io::Error::other("a change has a malformed revision"));
-            }
-            raw.copy_from_slice(&revision);
-            let revision = u64::from_be_bytes(raw);
+            let revision = revision_of(&revision)?;
             if revision > upto {
                 break;
             }
@@ -172,10 +173,15 @@ impl StateDb {
         if done >= compacted {
             return Ok(false);
         }
-        let upto = compacted.min(done + SCRUB_STEP);
         let mut batch = WriteBatch::default();
         let from = (done + 1).to_be_bytes();
         let mode = IteratorMode::From(&from, Direction::Forward);
+        // Where the clock jumped there is nothing to step through.
+        let begin = match self.db.iterator_cf(self.rev(), mode).next() {
+            Some(row) => revision_of(&row.map_err(io::Error::other)?.0)?.max(done + 1),
+            None => compacted,
+        };
+        let upto = compacted.min(begin.saturating_add(SCRUB_STEP - 1));
         for row in self.db.iterator_cf(self.rev(), mode) {
             let (raw, change) = row.map_err(io::Error::other)?;
             if *raw > upto.to_be_bytes()[..] {

@@ -162,6 +162,11 @@ impl State {
         Ok(())
     }
 
+    /// The membership as applied here: it is committed and stays.
+    pub(crate) fn applied_membership(&self) -> StoredMembership {
+        self.membership.lock().clone()
+    }
+
     pub(crate) fn applied(&self) -> AppliedAt {
         *self.applied.borrow()
     }

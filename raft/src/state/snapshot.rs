@@ -15,7 +15,7 @@ use rocksdb::checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 use super::{State, db::StateDb, dirs};
-use crate::types::SnapshotMeta;
+use crate::{home::newer, types::SnapshotMeta};
 
 const SNAPSHOTS: &str = "snap";
 const MANIFEST: &str = "manifest.json";
@@ -87,7 +87,7 @@ impl Drop for SnapshotDir {
 pub(crate) fn check_manifest(manifest: &Manifest) -> io::Result<()> {
     let bad = |text: String| Err(io::Error::new(io::ErrorKind::InvalidData, text));
     if manifest.version != VERSION {
-        return bad(format!("snapshot version {} is unknown here", manifest.version));
+        return bad(newer("the snapshot", manifest.version.into(), VERSION.into()));
     }
     if manifest.files.len() > MAX_FILES {
         return bad(format!("a snapshot has at most {MAX_FILES} files"));
