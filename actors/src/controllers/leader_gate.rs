@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How often the API addresses of the members are compared with Service `kubernetes`.
 const ENDPOINTS_EVERY: Duration = Duration::from_secs(2);
 /// Restarts of single control actors before the control plane starts over as a whole.
-const RESTARTS: (u32, Duration) = (20, Duration::from_secs(60));
+const RESTARTS: (u32, Duration) = (60, Duration::from_secs(60));
 
 /// What the gate is made from.
 #[derive(Clone)]

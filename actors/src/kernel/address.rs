@@ -9,7 +9,7 @@ use super::{
     cell::{Cell, EndReason, State},
     control::{Command, Control},
     current::current_path,
-    dead_letter::DeadReason,
+    dead_letter::{Burial, DeadReason},
     error::{AskError, KernelError, SendError},
     letter::{Stamp, put_stamp, take_stamp},
     performer::Performer,
@@ -78,8 +78,7 @@ impl<A: Performer> ActorRef<A> {
         match self.inner.cell.slots.clone().try_acquire_owned() {
             Ok(permit) => self.post(msg, permit, None),
             Err(TryAcquireError::NoPermits) => {
-                self.inner.cell.refused.fetch_add(1, Ordering::Relaxed);
-                self.dead::<M>(DeadReason::Full);
+                self.refused::<M>();
                 Err(SendError::Full(msg))
             }
             Err(TryAcquireError::Closed) => {
@@ -101,7 +100,10 @@ impl<A: Performer> ActorRef<A> {
     {
         match self.inner.cell.slots.clone().acquire_owned().await {
             Ok(permit) => self.post(msg, permit, None),
-            Err(_) => Err(SendError::Closed(msg)),
+            Err(_) => {
+                self.dead::<M>(DeadReason::Closed);
+                Err(SendError::Closed(msg))
+            }
         }
     }
 
@@ -121,8 +123,14 @@ impl<A: Performer> ActorRef<A> {
         let deadline = tokio::time::Instant::now() + timeout;
         let slot = self.inner.cell.slots.clone().acquire_owned();
         let permit = match tokio::time::timeout_at(deadline, slot).await {
-            Err(_) => return Err(AskError::Full),
-            Ok(Err(_)) => return Err(AskError::Closed),
+            Err(_) => {
+                self.refused::<M>();
+                return Err(AskError::Full);
+            }
+            Ok(Err(_)) => {
+                self.dead::<M>(DeadReason::Closed);
+                return Err(AskError::Closed);
+            }
             Ok(Ok(permit)) => permit,
         };
         match tokio::time::timeout_at(deadline, self.request(msg, permit)).await {
@@ -188,14 +196,21 @@ impl<A: Performer> ActorRef<A> {
 
     fn dead<M>(&self, reason: DeadReason) {
         let cell = &self.inner.cell;
-        let from = current_path();
-        cell.shared.dead.record(
-            type_name::<M>(),
-            from.as_ref(),
-            &cell.path,
+        cell.shared.dead.record(&Burial {
+            message: type_name::<M>(),
+            from: current_path().as_ref(),
+            to: &cell.path,
             reason,
-            Duration::ZERO,
-        );
+            age: Duration::ZERO,
+            identity: "",
+            panic: None,
+        });
+    }
+
+    /// The mailbox had no place for a letter: its sender is told, and it is counted.
+    fn refused<M>(&self) {
+        self.inner.cell.refused.fetch_add(1, Ordering::Relaxed);
+        self.dead::<M>(DeadReason::Full);
     }
 
     /// An address that knows the message type only.

@@ -13,7 +13,7 @@ use actix::ActorFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    cell::Cell,
+    cell::{Cell, Handling},
     ctx::Ctx,
     current::{Fallen, OnStage, take_fallen},
     performer::Performer,
@@ -70,7 +70,7 @@ impl<A: Performer> ActorFuture<A> for Attendant<A> {
                 Poll::Ready(Some(Errand::Done(id, name, deed))) => {
                     ctx.errand_budget -= 1;
                     let begun = Instant::now();
-                    ctx.cell().begin(name, begun);
+                    ctx.cell().begin(Handling::own(name, begun));
                     deed(act, ctx);
                     ctx.cell().done(id, name, begun.elapsed(), Duration::ZERO);
                 }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -17,15 +17,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     control::{Command, Control},
     current::Fallen,
-    dead_letter::{DeadReason, unix_ms},
+    dead_letter::{Burial, DeadReason, unix_ms},
+    poison::{Identity, POISON_STRIKES, Poison},
+    record::{MAX_PANICS, PanicRecord, RestartLog, RestartReason, push_bounded},
     shared::Shared,
     spec::{ChildSpec, Streak},
     stats::{MessageStats, RateLimit, short_name},
     supervisor::Supervisor,
 };
 
-/// Panics kept per actor.
-pub const MAX_PANICS: usize = 20;
 /// Orders waiting in one control lane before operators are refused.
 pub const MAX_CONTROL: usize = 64;
 /// A handler that runs longer is worth a warning.
@@ -84,28 +84,32 @@ pub enum EndReason {
     Refused(String),
 }
 
-/// One panic.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PanicRecord {
-    /// The panic's text.
-    pub message: String,
-    /// `file:line:column`.
-    pub location: String,
-    /// Bounded.
-    pub backtrace: String,
-    /// Message type being handled; empty for `create`, `started` and async parts.
-    pub handling: String,
-    /// Which life of the actor it ended.
-    pub incarnation: u64,
-    /// Unix time, ms.
-    pub at_ms: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
+/// The letter in the actor's hands.
+#[derive(Debug, Clone)]
 pub(crate) struct Handling {
     pub name: &'static str,
     pub since: Instant,
+    /// How long it had waited.
+    pub queued: Duration,
+    pub from: Option<Arc<str>>,
+    /// What the actor says it is about.
+    pub key: Option<String>,
+}
+
+impl Handling {
+    /// Something that was not posted: an errand, an order.
+    pub(crate) fn own(name: &'static str, since: Instant) -> Self {
+        Self { name, since, queued: Duration::ZERO, from: None, key: None }
+    }
+}
+
+/// Why a life ended other than by order.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub reason: RestartReason,
+    pub why: String,
+    /// One known letter is to blame, and it is being set aside.
+    pub identified: bool,
 }
 
 #[derive(Debug)]
@@ -131,6 +135,10 @@ pub(crate) struct Cell {
     pub streak: Mutex<Streak>,
     pub panics_begun: AtomicU64,
     pub panics: Mutex<VecDeque<PanicRecord>>,
+    pub restart_log: Mutex<RestartLog>,
+    pub poison: Mutex<Poison>,
+    /// Whether `poison` sets anything aside: the only thing a healthy actor looks at.
+    any_aside: AtomicBool,
     pub stats: Mutex<MessageStats>,
     pub handling: Mutex<Option<Handling>>,
     /// Polls that ended because the message budget was spent.
@@ -179,6 +187,9 @@ impl Cell {
             streak: Mutex::default(),
             panics_begun: AtomicU64::new(0),
             panics: Mutex::default(),
+            restart_log: Mutex::default(),
+            poison: Mutex::default(),
+            any_aside: AtomicBool::new(false),
             stats: Mutex::default(),
             handling: Mutex::new(None),
             exhausted: AtomicU64::new(0),
@@ -202,7 +213,8 @@ impl Cell {
         if self.end.get().is_some() {
             return State::Ended;
         }
-        let stuck = self.handling.lock().is_some_and(|h| h.since.elapsed() > STUCK_HANDLER);
+        let stuck =
+            self.handling.lock().as_ref().is_some_and(|h| h.since.elapsed() > STUCK_HANDLER);
         if stuck { State::Stuck } else { STATES[self.state.load(Ordering::Acquire) as usize] }
     }
 
@@ -251,8 +263,8 @@ impl Cell {
         first
     }
 
-    pub(crate) fn begin(&self, name: &'static str, since: Instant) {
-        *self.handling.lock() = Some(Handling { name, since });
+    pub(crate) fn begin(&self, handling: Handling) {
+        *self.handling.lock() = Some(handling);
     }
 
     pub(crate) fn done(
@@ -273,32 +285,90 @@ impl Cell {
         }
     }
 
-    /// Writes down a panic and returns its text.
-    pub(crate) fn fell(&self, fallen: Fallen) -> String {
+    /// Whether letters like this one are set aside because they killed the actor again and again.
+    pub(crate) fn is_aside(&self, name: &'static str, key: Option<&String>) -> bool {
+        let Some(key) = key else { return false };
+        if !self.any_aside.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut poison = self.poison.lock();
+        let what = Identity { name, key: Some(key.clone()) };
+        let aside = poison.is_aside(&what, tokio::time::Instant::now());
+        self.any_aside.store(poison.any_aside(), Ordering::Relaxed);
+        aside
+    }
+
+    /// Writes down a panic. `starting`: the life had only just begun.
+    pub(crate) fn fell(&self, fallen: Fallen, starting: bool) -> Failure {
         let handling = self.handling.lock().take();
-        if let Some(h) = handling {
-            let age = h.since.elapsed();
-            self.shared.dead.record(h.name, None, &self.path, DeadReason::Poison, age);
+        let mut reason = if starting { RestartReason::DidNotStart } else { RestartReason::Panic };
+        let mut identified = false;
+        match &handling {
+            Some(h) if self.strike(h, &fallen) >= POISON_STRIKES => {
+                reason = RestartReason::Poison;
+                identified = h.key.is_some();
+            }
+            Some(_) => reason = RestartReason::Panic,
+            None => self.poison.lock().other_death(),
         }
         let handling = handling.map(|h| short_name(h.name)).unwrap_or_default();
         tracing::error!(
             actor = %self.path, message = fallen.message, at = fallen.location, handling,
             "actor panicked"
         );
-        let text = fallen.message.clone();
-        let mut panics = self.panics.lock();
-        if panics.len() == MAX_PANICS {
-            panics.pop_front();
-        }
-        panics.push_back(PanicRecord {
+        let why = fallen.message.clone();
+        let record = PanicRecord {
             message: fallen.message,
             location: fallen.location,
             backtrace: fallen.backtrace,
             handling,
             incarnation: self.incarnation.load(Ordering::Relaxed),
             at_ms: unix_ms(SystemTime::now()),
+        };
+        push_bounded(&mut self.panics.lock(), record, MAX_PANICS);
+        Failure { reason, why, identified }
+    }
+
+    /// The letter being handled killed the actor: how many times in a row that was so.
+    fn strike(&self, h: &Handling, fallen: &Fallen) -> u32 {
+        let strikes = {
+            let mut poison = self.poison.lock();
+            let what = Identity { name: h.name, key: h.key.clone() };
+            let strikes = poison.strike(what, tokio::time::Instant::now());
+            self.any_aside.store(poison.any_aside(), Ordering::Relaxed);
+            strikes
+        };
+        let poison = strikes >= POISON_STRIKES;
+        self.shared.dead.record(&Burial {
+            message: h.name,
+            from: h.from.as_ref(),
+            to: &self.path,
+            reason: if poison { DeadReason::Poison } else { DeadReason::Panicked },
+            age: h.queued,
+            identity: h.key.as_deref().unwrap_or_default(),
+            panic: Some(fallen),
         });
-        text
+        strikes
+    }
+
+    /// A result came for a life that is over.
+    pub(crate) fn stale(&self, message: &'static str) {
+        self.shared.dead.record(&Burial {
+            message,
+            from: Some(&self.path),
+            to: &self.path,
+            reason: DeadReason::StaleIncarnation,
+            age: Duration::ZERO,
+            identity: "",
+            panic: None,
+        });
+    }
+
+    /// Notes that the actor is about to be made anew.
+    pub(crate) fn note_restart(&self, reason: RestartReason, why: &str, wait: Duration) {
+        let life = self.incarnation.load(Ordering::Relaxed);
+        self.restart_log.lock().note(reason, why, life, wait);
+        self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The back-off before the next restart, longer for each failure in a row.

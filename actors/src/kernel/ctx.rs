@@ -235,15 +235,15 @@ impl<A: Performer> Ctx<A> {
         D: FnOnce(&mut A, T, &mut Ctx<A>) + Send + 'static,
     {
         let (gate, errands) = (self.gate.clone(), self.errands.clone());
+        let cell = self.cell().clone();
         self.background(async move {
             let Ok(_turn) = gate.acquire_owned().await else { return };
             let result = work.await;
-            // Refused by an attendant that is gone: the result belongs to an earlier life.
-            drop(errands.send(Errand::Done(
-                TypeId::of::<Offloaded<T>>(),
-                type_name::<Offloaded<T>>(),
-                Box::new(move |act, ctx| done(act, result, ctx)),
-            )));
+            let (id, name) = (TypeId::of::<Offloaded<T>>(), type_name::<Offloaded<T>>());
+            let deed = Box::new(move |act: &mut A, ctx: &mut Self| done(act, result, ctx));
+            if errands.send(Errand::Done(id, name, deed)).is_err() {
+                cell.stale(name);
+            }
         });
     }
 

@@ -69,7 +69,7 @@ fn payload_text(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-fn bounded(text: &str, max: usize) -> String {
+pub(crate) fn bounded(text: &str, max: usize) -> String {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{
     cell::{Cell, EndReason},
     control::{Command, Control},
-    spec::{Shutdown, Strategy},
+    spec::{Blame, Shutdown, Strategy},
     supervisor::{Child, Decision, Parent, Status, Supervisor},
 };
 
@@ -147,7 +147,8 @@ impl Supervisor {
                 (s.path.clone(), backoff)
             }
         };
-        if let Decision::RestartAfter(delay) = self.decide(seq, &path, backoff, "did not start") {
+        let why = (Blame::Child(seq), "did not start");
+        if let Decision::RestartAfter(delay) = self.decide(seq, &path, backoff, why) {
             let pool = self.shared.pool.clone();
             let retry: Boxed<()> = Box::pin(async move {
                 tokio::time::sleep(delay).await;

@@ -16,6 +16,7 @@ impl<A: Performer> Stage<A> {
         self.cell.set_state(State::Starting);
         self.goal = Goal::Run;
         self.stop_sent = false;
+        self.fresh = true;
         match std::mem::replace(&mut self.body, Body::Gone) {
             Body::Unborn(mailbox) => {
                 match catch_unwind(AssertUnwindSafe(|| <A as Performer>::create(&self.args))) {

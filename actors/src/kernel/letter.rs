@@ -14,7 +14,11 @@ use actix::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    cell::Cell, ctx::Ctx, current::current_path, dead_letter::DeadReason, performer::Performer,
+    cell::{Cell, Handling},
+    ctx::Ctx,
+    current::current_path,
+    dead_letter::{Burial, DeadReason},
+    performer::Performer,
 };
 
 /// What travels beside a message. actix's `pack` is a static function, so the sender leaves this
@@ -88,30 +92,48 @@ where
         ctx.spend();
         let reply = self.reply.take();
         if reply.as_ref().is_some_and(oneshot::Sender::is_closed) {
-            self.bury(DeadReason::Abandoned);
+            self.bury(DeadReason::Expired);
             return;
         }
         let Some(msg) = self.msg.take() else { return };
         let name = type_name::<M>();
+        let key = <A as Performer>::identity(&msg);
+        if ctx.cell().is_aside(name, key.as_ref()) {
+            self.msg = Some(msg);
+            self.bury_as(DeadReason::Poison, key.as_deref().unwrap_or_default());
+            return;
+        }
         let begun = Instant::now();
-        ctx.cell().begin(name, begun);
+        let queued = begun.duration_since(self.sent);
+        let from = self.from.take();
+        ctx.cell().begin(Handling { name, since: begun, queued, from, key });
         {
             let _span = self.span.enter();
             let response = act.handle(msg, ctx);
             response.handle(ctx, reply);
         }
-        let queued = begun.duration_since(self.sent);
         ctx.cell().done(TypeId::of::<M>(), name, begun.elapsed(), queued);
     }
 }
 
 impl<M: Message> Letter<M> {
     fn bury(&mut self, reason: DeadReason) {
+        self.bury_as(reason, "");
+    }
+
+    fn bury_as(&mut self, reason: DeadReason, identity: &str) {
         if self.msg.take().is_some()
             && let Some(cell) = &self.cell
         {
-            let (name, age) = (type_name::<M>(), self.sent.elapsed());
-            cell.shared.dead.record(name, self.from.as_ref(), &cell.path, reason, age);
+            cell.shared.dead.record(&Burial {
+                message: type_name::<M>(),
+                from: self.from.as_ref(),
+                to: &cell.path,
+                reason,
+                age: self.sent.elapsed(),
+                identity,
+                panic: None,
+            });
         }
     }
 }

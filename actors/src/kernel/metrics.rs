@@ -77,7 +77,7 @@ pub(crate) fn render(tree: &TreeSnapshot, dead: &BTreeMap<DeadReason, u64>) -> S
          # TYPE kabuki_actor_dead_letters_total counter"
     );
     for (reason, n) in dead {
-        let reason = format!("{reason:?}").to_lowercase();
+        let reason = reason.name();
         let _ = writeln!(out, "kabuki_actor_dead_letters_total{{reason=\"{reason}\"}} {n}");
     }
     out

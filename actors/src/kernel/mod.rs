@@ -116,7 +116,10 @@ mod group;
 mod launch;
 mod letter;
 mod metrics;
+mod orders;
 mod performer;
+mod poison;
+mod record;
 mod render;
 mod shared;
 mod snapshot;
@@ -133,12 +136,14 @@ mod tests;
 pub use self::{
     address::{ActorRef, Recipient},
     attendant::MAX_INSPECT,
-    cell::{EndReason, MAX_CONTROL, MAX_PANICS, PanicRecord, SLOW_HANDLER, STUCK_HANDLER, State},
+    cell::{EndReason, MAX_CONTROL, SLOW_HANDLER, STUCK_HANDLER, State},
     control::Control,
     ctx::{Ctx, MAX_OFFLOADS, MAX_TASKS, MESSAGE_BUDGET, TimerHandle},
     dead_letter::{DeadLetter, DeadReason, MAX_DEAD_LETTERS},
     error::{AskError, KernelError, SendError},
     performer::{DEFAULT_MAILBOX, Performer},
+    poison::{MAX_SET_ASIDE, POISON_STRIKES, SET_ASIDE_STRIKES, SET_ASIDE_TIME},
+    record::{MAX_PANICS, MAX_RESTARTS, PanicRecord, RestartReason, RestartRecord},
     render::TopBy,
     shared::RootFailure,
     snapshot::{

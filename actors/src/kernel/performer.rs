@@ -1,5 +1,7 @@
 //! What a type must be to go on stage.
 
+use std::any::Any;
+
 use actix::{Actor, Supervised};
 
 use super::ctx::Ctx;
@@ -20,6 +22,15 @@ pub trait Performer: Actor<Context = Ctx<Self>> + Supervised {
 
     /// Makes a fresh state.
     fn create(args: &Self::Args) -> Self;
+
+    /// What a letter is about, for example the uid and version of an object, so that the kernel
+    /// knows it again when it is delivered anew. A letter with an identity that made the actor panic
+    /// three times in a row is set aside unread for [`super::SET_ASIDE_TIME`] while the others are
+    /// handled; so only letters whose loss their next version makes good should have one.
+    #[must_use]
+    fn identity(_letter: &dyn Any) -> Option<String> {
+        None
+    }
 
     /// The state for `/debug/actors/…/state`, at most 64 KiB of JSON. Must not hold secrets.
     fn inspect(&self) -> serde_json::Value {

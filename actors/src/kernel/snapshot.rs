@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
-    cell::{Cell, EndReason, PanicRecord, State},
+    cell::{Cell, EndReason, State},
+    record::{PanicRecord, RestartRecord},
     stats::{MessageSnapshot, RecentMessage, micros, short_name},
     supervisor::{Child, GRAVE_TIME, Status, Supervisor},
 };
@@ -123,6 +124,15 @@ pub struct ActorSnapshot {
     pub restarts: u64,
     /// When it is restarted.
     pub restart: String,
+    /// The last restarts with their reasons, oldest first.
+    #[serde(default)]
+    pub restart_log: Vec<RestartRecord>,
+    /// Failures since it last ran long enough to be called healthy; each doubles the back-off.
+    #[serde(default)]
+    pub failures: u32,
+    /// Identities of letters set aside because they killed it again and again.
+    #[serde(default)]
+    pub set_aside: Vec<String>,
     /// Panics, oldest first.
     pub panics: Vec<PanicRecord>,
     /// The children under it.
@@ -205,7 +215,7 @@ fn supervisor(s: &Arc<Supervisor>) -> SupervisorSnapshot {
             .collect();
         (inner.status, used, inner.restarts, graves)
     };
-    let children = s
+    let children: Vec<_> = s
         .children()
         .iter()
         .map(|child| match child {
@@ -224,7 +234,7 @@ fn supervisor(s: &Arc<Supervisor>) -> SupervisorSnapshot {
         .to_owned(),
         strategy: format!("{:?}", s.spec.strategy),
         intensity_used: used,
-        intensity_allowed: s.spec.intensity,
+        intensity_allowed: s.allowed(children.len()),
         period_ms: millis(s.spec.period),
         restarts,
         children,
@@ -233,7 +243,7 @@ fn supervisor(s: &Arc<Supervisor>) -> SupervisorSnapshot {
 }
 
 pub(crate) fn actor(cell: &Arc<Cell>) -> ActorSnapshot {
-    let handling = cell.handling.lock().map(|h| HandlingSnapshot {
+    let handling = cell.handling.lock().as_ref().map(|h| HandlingSnapshot {
         message: short_name(h.name),
         for_us: micros(h.since.elapsed()),
     });
@@ -265,6 +275,9 @@ pub(crate) fn actor(cell: &Arc<Cell>) -> ActorSnapshot {
         incarnation: cell.incarnation.load(Ordering::Relaxed),
         restarts: cell.restarts.load(Ordering::Relaxed),
         restart: format!("{:?}", cell.spec.restart),
+        restart_log: cell.restart_log.lock().last(),
+        failures: cell.streak.lock().failures(&cell.spec.backoff),
+        set_aside: cell.poison.lock().shown(),
         panics: cell.panics.lock().iter().cloned().collect(),
         children,
     }

@@ -23,7 +23,8 @@ pub enum Strategy {
 pub struct SupervisorSpec {
     /// Who restarts with whom.
     pub strategy: Strategy,
-    /// Restarts allowed within `period`; one more makes the supervisor itself fail.
+    /// Restarts allowed within `period`; one more makes the supervisor itself fail. One child alone
+    /// uses up at most half of it: a single crash loop slows down and takes nobody with it.
     pub intensity: u32,
     /// The window `intensity` counts in.
     pub period: Duration,
@@ -36,10 +37,10 @@ impl SupervisorSpec {
         Self { strategy, intensity, period, backoff: Backoff::default() }
     }
 
-    /// One-for-one, 10 restarts in 60 s: with back-off one crashing child stays below that.
+    /// One-for-one, 20 restarts in 60 s.
     #[must_use]
     pub fn one_for_one() -> Self {
-        Self::with(Strategy::OneForOne, 10, Duration::from_secs(60))
+        Self::with(Strategy::OneForOne, 20, Duration::from_secs(60))
     }
 
     /// One-for-all, 5 restarts in 30 s.
@@ -54,8 +55,8 @@ impl SupervisorSpec {
         Self::with(Strategy::RestForOne, 5, Duration::from_secs(30))
     }
 
-    /// Children that come and go, 100 restarts in 60 s over all of them: one poisoned child backs
-    /// off for ever and does not take the others down.
+    /// Children that come and go, 100 restarts in 60 s over all of them, or two for each child where
+    /// that is more.
     #[must_use]
     pub fn dynamic() -> Self {
         Self::with(Strategy::Dynamic, 100, Duration::from_secs(60))
@@ -209,19 +210,50 @@ impl Streak {
         self.failures = self.failures.saturating_add(1);
         delay
     }
+
+    /// Failures since it last ran long enough to be called healthy.
+    pub(crate) fn failures(&self, backoff: &Backoff) -> u32 {
+        let healthy = self.born.is_some_and(|since| since.elapsed() >= backoff.max);
+        if healthy { 0 } else { self.failures }
+    }
 }
 
-/// Restarts within a sliding window: at most `allowed + 1` instants are kept.
+/// Whose restart is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// A child's own failure: one child uses up at most half of what is allowed.
+    Child(u64),
+    /// A supervisor below gave up: several of its children failed, so it counts in full.
+    Group,
+    /// A letter known by its identity: reported, set aside, and no sign that anything else is wrong.
+    Nobody,
+}
+
+/// Restarts within a sliding window: at most `allowed + 1` are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Intensity {
-    at: VecDeque<Instant>,
+    at: VecDeque<(Instant, Blame)>,
 }
 
 impl Intensity {
     /// Counts a restart; true when the limit is now exceeded.
-    pub(crate) fn record(&mut self, now: Instant, allowed: u32, period: Duration) -> bool {
+    pub(crate) fn record(
+        &mut self,
+        now: Instant,
+        blame: Blame,
+        allowed: u32,
+        period: Duration,
+    ) -> bool {
         self.expire(now, period);
-        self.at.push_back(now);
+        let share = (allowed / 2).max(1) as usize;
+        let counted = match blame {
+            Blame::Nobody => false,
+            Blame::Group => true,
+            Blame::Child(_) => self.at.iter().filter(|(_, b)| *b == blame).count() < share,
+        };
+        if counted {
+            self.at.push_back((now, blame));
+        }
         if self.at.len() > allowed as usize {
             self.at.clear();
             return true;
@@ -235,7 +267,7 @@ impl Intensity {
     }
 
     fn expire(&mut self, now: Instant, period: Duration) {
-        while self.at.front().is_some_and(|t| now.duration_since(*t) > period) {
+        while self.at.front().is_some_and(|(t, _)| now.duration_since(*t) > period) {
             self.at.pop_front();
         }
     }
@@ -258,13 +290,28 @@ mod tests {
     #[test]
     fn intensity_counts_only_inside_its_window() {
         let start = Instant::now();
-        let period = Duration::from_secs(10);
+        let (period, at) = (Duration::from_secs(10), |s| start + Duration::from_secs(s));
         let mut i = Intensity::default();
-        assert!(!i.record(start, 2, period));
-        assert!(!i.record(start + Duration::from_secs(1), 2, period));
-        assert_eq!(i.used(start + Duration::from_secs(1), period), 2);
-        assert!(!i.record(start + Duration::from_secs(12), 2, period));
-        assert!(!i.record(start + Duration::from_secs(13), 2, period));
-        assert!(i.record(start + Duration::from_secs(14), 2, period));
+        assert!(!i.record(start, Blame::Group, 2, period));
+        assert!(!i.record(at(1), Blame::Group, 2, period));
+        assert_eq!(i.used(at(1), period), 2);
+        assert!(!i.record(at(12), Blame::Group, 2, period));
+        assert!(!i.record(at(13), Blame::Group, 2, period));
+        assert!(i.record(at(14), Blame::Group, 2, period));
+    }
+
+    #[test]
+    fn one_child_uses_up_half_and_poison_nothing() {
+        let (now, period) = (Instant::now(), Duration::from_secs(10));
+        let mut i = Intensity::default();
+        for _ in 0..1000 {
+            assert!(!i.record(now, Blame::Child(1), 4, period));
+            assert!(!i.record(now, Blame::Nobody, 4, period));
+            assert!(!i.record(now, Blame::Child(2), 4, period));
+        }
+        assert_eq!(i.used(now, period), 4);
+        assert!(i.record(now, Blame::Child(3), 4, period), "three children are no coincidence");
+        // A single child never brings down the smallest of windows either.
+        assert!((0..9).all(|_| !i.record(now, Blame::Child(1), 1, period)));
     }
 }

@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use actix::dev::{AsyncContextParts, ContextFut, channel::AddressReceiver};
@@ -20,12 +21,13 @@ use tokio::{
 
 use super::{
     address::ActorRef,
-    cell::{Cell, EndReason, State},
-    control::{Command, Control},
+    cell::{Cell, EndReason, Failure, Handling, State},
+    control::Command,
     ctx::Ctx,
     current::{OnStage, take_fallen},
     performer::Performer,
-    spec::Restart,
+    record::RestartReason,
+    spec::{Blame, Restart},
     supervisor::Decision,
 };
 
@@ -35,7 +37,7 @@ pub(super) enum Body<A: Performer> {
     Gone,
 }
 
-enum Phase {
+pub(super) enum Phase {
     Launch,
     Run,
     BackOff(Pin<Box<Sleep>>),
@@ -57,18 +59,25 @@ pub(crate) struct Stage<A: Performer> {
     pub(super) args: A::Args,
     pub(super) body: Body<A>,
     orders: mpsc::UnboundedReceiver<Command>,
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) goal: Goal,
     pub(super) stop_sent: bool,
     /// Children under this actor being stopped.
-    clearing: Option<oneshot::Receiver<()>>,
+    pub(super) clearing: Option<oneshot::Receiver<()>>,
     /// Whoever waits to hear whether the launch went well.
-    launched: Option<oneshot::Sender<bool>>,
+    pub(super) launched: Option<oneshot::Sender<bool>>,
     pub(super) paused: bool,
     /// Poll once although paused: somebody wants to look inside.
-    look: bool,
-    inject: Option<String>,
+    pub(super) look: bool,
+    pub(super) inject: Option<String>,
+    /// The life has not been polled yet: a panic means that it did not start.
+    pub(super) fresh: bool,
+    /// The reason of the next `Launch` has been written down.
+    pub(super) noted: bool,
 }
+
+/// Message type under which an injected panic is counted.
+pub(crate) struct PanicOrder;
 
 impl<A: Performer> Stage<A> {
     pub(crate) fn new(
@@ -91,95 +100,9 @@ impl<A: Performer> Stage<A> {
             paused: false,
             look: false,
             inject: None,
+            fresh: true,
+            noted: false,
         }
-    }
-
-    fn obey(&mut self, command: Command) {
-        let running = matches!(self.phase, Phase::Run);
-        match command {
-            Command::User(control) => self.obey_user(control, running),
-            Command::Halt(ack) if running => self.leave(Goal::Halt(ack)),
-            Command::Halt(ack) => {
-                self.halted();
-                // The supervisor may have given up waiting.
-                let _ = ack.send(());
-            }
-            Command::Launch(ack) if running => {
-                if let Some(ack) = ack {
-                    let _ = ack.send(true);
-                }
-            }
-            Command::Launch(ack) => {
-                self.launched = ack;
-                self.phase = Phase::Launch;
-            }
-            Command::Inspect(to) => {
-                if let (true, Body::Alive(fut)) = (running, &mut self.body) {
-                    fut.ctx().inspect(to);
-                    self.look = true;
-                }
-            }
-            Command::ChildrenFailed(why) if running => self.failed(Some(why)),
-            Command::ChildrenFailed(_) => {}
-        }
-    }
-
-    fn obey_user(&mut self, control: Control, running: bool) {
-        match control {
-            Control::Pause => self.paused = true,
-            Control::Resume => self.paused = false,
-            Control::Restart if running => self.leave(Goal::Relaunch),
-            Control::Restart => {
-                if matches!(self.phase, Phase::BackOff(_)) {
-                    self.phase = Phase::Launch;
-                }
-            }
-            Control::Stop if running => self.leave(Goal::End),
-            Control::Stop => self.end(EndReason::Stopped),
-            Control::Kill => self.end(EndReason::Killed),
-            Control::InjectPanic(text) => self.inject = Some(text),
-        }
-        if matches!(self.phase, Phase::Run) && matches!(self.goal, Goal::Run) {
-            self.cell.set_state(if self.paused { State::Paused } else { State::Running });
-        }
-    }
-
-    /// Ends the running life in order: children first, then the actor.
-    fn leave(&mut self, goal: Goal) {
-        if matches!(self.goal, Goal::Run) {
-            self.clear_children();
-        }
-        // An order to end is not undone by a later order to restart.
-        if !matches!(self.goal, Goal::End) {
-            self.goal = goal;
-        } else if let Goal::Halt(ack) = goal {
-            let _ = ack.send(());
-        }
-        self.cell.set_state(State::Stopping);
-    }
-
-    fn clear_children(&mut self) {
-        let Some(children) = self.cell.children.get().cloned() else { return };
-        let (tx, rx) = oneshot::channel();
-        self.clearing = Some(rx);
-        self.cell.shared.pool.spawn(async move {
-            children.clear().await;
-            let _ = tx.send(());
-        });
-    }
-
-    fn cleared(&mut self, task: &mut Context<'_>) -> bool {
-        let Some(rx) = &mut self.clearing else { return true };
-        if Pin::new(rx).poll(task).is_pending() {
-            return false;
-        }
-        self.clearing = None;
-        true
-    }
-
-    fn halted(&mut self) {
-        self.phase = Phase::Halted;
-        self.cell.set_state(State::Halted);
     }
 
     /// One poll of the running life. False: nothing more to do now.
@@ -199,9 +122,11 @@ impl<A: Performer> Stage<A> {
             ctx.parts().stop();
             self.stop_sent = true;
         }
-        let inject = self.inject.take();
+        let (inject, cell) = (self.inject.take(), &self.cell);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             if let Some(text) = inject {
+                let name = std::any::type_name::<PanicOrder>();
+                cell.begin(Handling::own(name, std::time::Instant::now()));
                 std::panic::panic_any(text);
             }
             Pin::new(&mut **fut).poll(task)
@@ -213,6 +138,7 @@ impl<A: Performer> Stage<A> {
                 true
             }
             Ok(Poll::Pending) => {
+                self.fresh = false;
                 if let Some(ack) = self.launched.take() {
                     let _ = ack.send(true);
                 }
@@ -239,7 +165,14 @@ impl<A: Performer> Stage<A> {
             fut.ctx().end_life();
         }
         match mem::replace(&mut self.goal, Goal::Run) {
-            Goal::Run => self.failed(None),
+            Goal::Run => {
+                let why = "it stopped itself".to_owned();
+                self.failed(Failure {
+                    reason: RestartReason::StoppedItself,
+                    why,
+                    identified: false,
+                });
+            }
             goal => self.reached(goal),
         }
     }
@@ -248,9 +181,9 @@ impl<A: Performer> Stage<A> {
         if let Body::Alive(fut) = &mut self.body {
             fut.ctx().end_life();
         }
-        let text = self.cell.fell(take_fallen(payload));
+        let failure = self.cell.fell(take_fallen(payload), self.fresh);
         match mem::replace(&mut self.goal, Goal::Run) {
-            Goal::Run => self.failed(Some(text)),
+            Goal::Run => self.failed(failure),
             goal => self.reached(goal),
         }
     }
@@ -263,41 +196,54 @@ impl<A: Performer> Stage<A> {
                 let _ = ack.send(());
             }
             Goal::Relaunch => {
-                self.cell.restarts.fetch_add(1, Ordering::Relaxed);
+                self.cell.note_restart(RestartReason::Ordered, "", Duration::ZERO);
                 self.phase = Phase::Launch;
             }
             Goal::End => self.end(EndReason::Stopped),
         }
     }
 
-    /// Asks the supervisor what follows; `why` is None when the actor stopped itself.
-    fn failed(&mut self, why: Option<String>) {
+    /// Asks the supervisor what follows.
+    pub(super) fn failed(&mut self, failure: Failure) {
+        let Failure { reason, why, identified } = failure;
+        let on_purpose = reason == RestartReason::StoppedItself;
         let restart = match self.cell.spec.restart {
             Restart::Permanent => true,
-            Restart::Transient => why.is_some(),
+            Restart::Transient => !on_purpose,
             Restart::Temporary => false,
         };
         self.clear_children();
         if !restart {
-            return self.end(why.map_or(EndReason::Normal, EndReason::Panicked));
+            let end = if on_purpose { EndReason::Normal } else { EndReason::Panicked(why) };
+            return self.end(end);
         }
+        self.noted = true;
         if let Some(ack) = self.launched.take() {
+            self.cell.note_restart(reason, &why, Duration::ZERO);
             let _ = ack.send(false);
             return self.halted();
         }
-        self.cell.restarts.fetch_add(1, Ordering::Relaxed);
-        let why = why.unwrap_or_else(|| "it stopped itself".to_owned());
-        match self.cell.parent.upgrade().map(|p| p.child_failed(&self.cell, &why)) {
-            Some(Decision::RestartAfter(delay)) => {
+        let Some(parent) = self.cell.parent.upgrade() else { return self.end(EndReason::Killed) };
+        let blame = match reason {
+            RestartReason::Poison if identified => Blame::Nobody,
+            RestartReason::ChildrenFailed => Blame::Group,
+            _ => Blame::Child(self.cell.seq),
+        };
+        let (seq, path, backoff) = (self.cell.seq, &self.cell.path, self.cell.next_backoff());
+        match parent.decide(seq, path, backoff, (blame, &why)) {
+            Decision::RestartAfter(delay) => {
+                self.cell.note_restart(reason, &why, delay);
                 self.cell.set_state(State::BackingOff);
                 self.phase = Phase::BackOff(Box::pin(tokio::time::sleep(delay)));
             }
-            Some(Decision::Wait) => self.halted(),
-            None => self.end(EndReason::Killed),
+            Decision::Wait => {
+                self.cell.note_restart(reason, &why, Duration::ZERO);
+                self.halted();
+            }
         }
     }
 
-    fn end(&mut self, reason: EndReason) {
+    pub(super) fn end(&mut self, reason: EndReason) {
         if matches!(self.phase, Phase::Gone) {
             return;
         }
@@ -350,8 +296,8 @@ impl<A: Performer> Future for Stage<A> {
                 Phase::Launch => match this.launch() {
                     Ok(()) => this.phase = Phase::Run,
                     Err(fallen) => {
-                        let text = this.cell.fell(fallen);
-                        this.failed(Some(text));
+                        let failure = this.cell.fell(fallen, true);
+                        this.failed(failure);
                     }
                 },
                 Phase::BackOff(sleep) => {

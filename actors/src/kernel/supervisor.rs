@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use super::{
     cell::{Cell, CellSpec, EndReason},
     control::Command,
+    record::push_bounded,
     shared::Shared,
-    spec::{Backoff, ChildSpec, Intensity, Strategy, Streak, SupervisorSpec},
+    spec::{Backoff, Blame, ChildSpec, Intensity, Strategy, Streak, SupervisorSpec},
 };
 
 /// Children of one supervisor; further ones are refused.
@@ -181,17 +182,12 @@ impl Supervisor {
         self.inner.lock().children.values().cloned().collect()
     }
 
-    /// An actor failed; what it should do.
-    pub(crate) fn child_failed(self: &Arc<Self>, cell: &Arc<Cell>, why: &str) -> Decision {
-        self.decide(cell.seq, &cell.path, cell.next_backoff(), why)
-    }
-
     pub(crate) fn decide(
         self: &Arc<Self>,
         seq: u64,
         path: &str,
         backoff: Duration,
-        why: &str,
+        (blame, why): (Blame, &str),
     ) -> Decision {
         let mut inner = self.inner.lock();
         match inner.status {
@@ -203,8 +199,8 @@ impl Supervisor {
             Status::Running => {}
         }
         inner.restarts += 1;
-        let (allowed, period) = (self.spec.intensity, self.spec.period);
-        if inner.window.record(Instant::now(), allowed, period) {
+        let (allowed, period) = (self.allowed(inner.children.len()), self.spec.period);
+        if inner.window.record(Instant::now(), blame, allowed, period) {
             inner.status = Status::Failed;
             drop(inner);
             let why = format!("{path} failed too often, last: {why}");
@@ -219,6 +215,16 @@ impl Supervisor {
                 self.shared.pool.spawn(self.clone().restart_group(seq, backoff));
                 Decision::Wait
             }
+        }
+    }
+
+    /// Restarts allowed within the period.
+    pub(crate) fn allowed(&self, children: usize) -> u32 {
+        match self.spec.strategy {
+            Strategy::Dynamic => {
+                self.spec.intensity.max(u32::try_from(children * 2).unwrap_or(u32::MAX))
+            }
+            _ => self.spec.intensity,
         }
     }
 
@@ -240,7 +246,7 @@ impl Supervisor {
                 let Some(parent) = parent.upgrade() else { return };
                 let backoff = self.inner.lock().streak.next(&self.spec.backoff);
                 if let Decision::RestartAfter(delay) =
-                    parent.decide(self.seq, &self.path, backoff, &why)
+                    parent.decide(self.seq, &self.path, backoff, (Blame::Group, &why))
                 {
                     self.shared.pool.spawn(me.rebuild(delay));
                 }
@@ -264,11 +270,8 @@ impl Supervisor {
             Child::Actor(c) => c.end.get().cloned().unwrap_or(EndReason::Killed),
             Child::Supervisor(_) => EndReason::Stopped,
         };
-        if inner.graves.len() == MAX_GRAVES {
-            inner.graves.pop_front();
-        }
-        let path = path.clone();
-        inner.graves.push_back(Grave { path, reason, at: StdInstant::now() });
+        let grave = Grave { path: path.clone(), reason, at: StdInstant::now() };
+        push_bounded(&mut inner.graves, grave, MAX_GRAVES);
     }
 
     pub(crate) fn backoff(&self) -> &Backoff {

@@ -3,6 +3,7 @@
 mod control;
 mod mail;
 mod panics;
+mod poison;
 mod supervision;
 mod threads;
 

@@ -40,7 +40,7 @@ fn the_poisoned_letter_is_reported_and_its_asker_told() {
         let a = extra(&kit.root(), "a", &Log::default());
         assert_eq!(a.ask(Boom, SOON).await, Err(AskError::Panicked));
         let dead = kit.kernel().dead_letters();
-        let poison = dead.iter().find(|d| d.reason == DeadReason::Poison).unwrap();
+        let poison = dead.iter().find(|d| d.reason == DeadReason::Panicked).unwrap();
         assert_eq!((poison.message.as_str(), poison.to.as_str()), ("Boom", "/a"));
         // It is gone: the actor lives on.
         assert_eq!(a.ask(GetSeen, SOON).await.unwrap(), Vec::<u64>::new());
