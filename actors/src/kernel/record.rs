@@ -129,6 +129,7 @@ impl RestartLog {
         self.last.iter().cloned().collect()
     }
 
+    #[cfg(test)]
     pub(crate) fn counts(&self) -> RestartCounts {
         self.counts
     }
