@@ -14,7 +14,7 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// The user of a request.
 ///
 /// # Errors
-/// 401 for a token that is refused, 403 for an impersonation that is not allowed, 503 when a token
+/// 401 for a token that is refused or a certificate that has expired, 403 for an impersonation that is not allowed, 503 when a token
 /// cannot be checked now.
 pub async fn authenticate(face: &Face, request: &HttpRequest) -> Result<UserInfo, Status> {
     let user = credentials(face, request).await?;
@@ -23,6 +23,7 @@ pub async fn authenticate(face: &Face, request: &HttpRequest) -> Result<UserInfo
 
 async fn credentials(face: &Face, request: &HttpRequest) -> Result<UserInfo, Status> {
     if let Some(peer) = peer_certificate(request) {
+        let peer = peer.check(face.now())?;
         return Ok(face.authenticator.certificate(&peer.common_name, &peer.organizations));
     }
     let header = request.headers().get("authorization").and_then(|v| v.to_str().ok());

@@ -39,6 +39,9 @@ pub type Checks = Arc<dyn Fn() -> Vec<(String, Result<(), String>)> + Send + Syn
 /// What goes into a snapshot beside the objects.
 pub type Attachments = Arc<dyn Fn() -> Vec<Attachment> + Send + Sync>;
 
+/// Appends Prometheus text of what the HTTP face does not know.
+pub type MoreMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
+
 /// What the HTTP face needs.
 pub struct ApiConfig {
     /// Sockets to serve on.
@@ -65,6 +68,8 @@ pub struct ApiConfig {
     pub attachments: Option<Attachments>,
     /// Further readiness checks.
     pub checks: Checks,
+    /// Further metrics.
+    pub metrics: MoreMetrics,
     /// Further endpoints.
     pub extra: Extra,
 }
@@ -81,6 +86,7 @@ pub struct Face {
     pub(super) checks: Checks,
     pub(super) advertise: String,
     pub(super) metrics: Metrics,
+    pub(super) more_metrics: MoreMetrics,
     /// Cancelled when the server begins to stop: streams end, so that clients move on.
     pub(super) stopping: CancellationToken,
     limits: Limits,
@@ -119,6 +125,7 @@ impl Face {
             checks: Arc::clone(&config.checks),
             advertise: config.advertise.clone(),
             metrics: Metrics::default(),
+            more_metrics: Arc::clone(&config.metrics),
             stopping: CancellationToken::new(),
             limits: Limits::new([MAX_READING, MAX_CHANGING, MAX_LONG_RUNNING]),
         }

@@ -66,6 +66,7 @@ impl Metrics {
         self.render(&mut text);
         render_limits(&mut text, face.in_flight());
         render_store(&mut text, face);
+        (face.more_metrics)(&mut text);
         let kernel = face.kernel.clone();
         let rest = tokio::task::spawn_blocking(move || {
             let mut text = kernel.metrics();

@@ -39,6 +39,7 @@ pub use authn::authenticate;
 pub use connection::{PeerCertificate, peer_certificate};
 pub use face::{
     ApiConfig, Attachments, Checks, Extra, Face, MAX_CHANGING, MAX_LONG_RUNNING, MAX_READING,
+    MoreMetrics,
 };
 pub use logs::{LogBytes, LogSource};
 pub use server::{ApiServer, start};

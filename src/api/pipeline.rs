@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{HeaderName, HeaderValue},
+    http::{
+        ConnectionType,
+        header::{HeaderName, HeaderValue},
+    },
     web::{Data, Payload},
 };
 use bytes::{Bytes, BytesMut};
@@ -15,6 +18,7 @@ use super::{
     answer,
     authn::authenticate,
     call::Call,
+    connection::is_outlived,
     documents,
     face::{Face, Load, Place},
     read, reviews, subresource, watch, write,
@@ -38,6 +42,10 @@ pub(super) async fn entry(
         Err(status) => answer::failure(&status, call.error_looks()),
     };
     decorate(&request, &mut response);
+    if is_outlived(&request, face.now()) {
+        // HTTP/1.1 clients then dial anew; an HTTP/2 client must do so by itself.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     face.metrics.request(&call, response.status().as_u16(), started.elapsed());
     response
 }

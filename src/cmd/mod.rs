@@ -3,6 +3,7 @@
 mod actors;
 mod client;
 mod daemon;
+mod duration;
 mod image;
 mod member;
 mod node;

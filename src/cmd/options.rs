@@ -3,9 +3,13 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::Args;
+
+use super::duration::parse_duration;
+use crate::pki::Clock;
 
 /// Port of the Kubernetes API.
 pub const API_PORT: u16 = 6443;
@@ -13,8 +17,9 @@ pub const API_PORT: u16 = 6443;
 pub const PEER_PORT: u16 = 6444;
 
 /// What is logged by default. kube's client logs at ERROR each time it cannot connect, which is what
-/// happens whenever a member is away, and is handled by who called it.
-const DEFAULT_LOG: &str = "info,openraft=warn,actix_server=warn,actix_http=error,kube_client=off";
+/// happens whenever a member is away, and is handled by who called it; openraft warns of every single
+/// heartbeat that a member which is away does not get, after the store has told of it once.
+const DEFAULT_LOG: &str = "info,openraft=error,actix_server=warn,actix_http=error,kube_client=off";
 
 /// Where this machine keeps its files and how it is reached.
 #[derive(Debug, Clone, Args)]
@@ -34,6 +39,9 @@ pub struct ClusterOptions {
     /// What to log: a level or tracing filter directives.
     #[arg(long, default_value = DEFAULT_LOG, env = "KABUKI_LOG", value_name = "FILTER")]
     pub log: String,
+    /// What certificates are issued and verified by; only tests have another.
+    #[arg(skip)]
+    pub clock: Clock,
 }
 
 /// Flags of a control-plane member.
@@ -51,6 +59,10 @@ pub struct MemberOptions {
     /// Seconds without a heartbeat after which a node counts as unreachable.
     #[arg(long, default_value_t = 40, value_name = "SECONDS")]
     pub node_monitor_grace_period: u64,
+    /// How long the certificates this member issues are valid: a number with s, m, h or d. They are
+    /// renewed after two thirds of it.
+    #[arg(long, default_value = "365d", value_name = "DURATION", value_parser = lifetime)]
+    pub certificate_lifetime: Duration,
 }
 
 /// Flags of a node.
@@ -68,6 +80,19 @@ pub struct NodeOptions {
     /// Registries that may be reached over plain HTTP, as host:port; may be repeated. Loopback always may.
     #[arg(long = "insecure-registry", value_name = "HOST:PORT")]
     pub insecure_registries: Vec<String>,
+}
+
+/// Shortest and longest life of a certificate. A shorter one could end before it is renewed.
+const CERTIFICATE_LIFETIME: (Duration, Duration) =
+    (Duration::from_secs(5), Duration::from_secs(3650 * 24 * 3600));
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = parse_duration(text)?;
+    let (shortest, longest) = CERTIFICATE_LIFETIME;
+    if lifetime < shortest || lifetime > longest {
+        return Err(format!("{text} is too short or too long: give between 5s and 3650d"));
+    }
+    Ok(lifetime)
 }
 
 /// The default data directory.

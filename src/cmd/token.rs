@@ -8,7 +8,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::client::{self, ClientOptions};
+use super::{
+    client::{self, ClientOptions},
+    duration::parse_duration,
+};
 use crate::{join::JoinToken, pki::ca_hash};
 
 /// Longest lifetime of a token: thirty days.
@@ -164,32 +167,9 @@ fn random(len: usize) -> String {
     (0..len).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no duration: write a number and s, m, h or d, as in 24h");
-    let unit = text.chars().last().ok_or_else(bad)?;
-    let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| bad())?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 24 * 3600,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(seconds).filter(|s| *s > 0).map(Duration::from_secs).ok_or_else(bad)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_need_a_number_and_a_unit() {
-        assert_eq!(parse_duration("90m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
-        for bad in ["", "h", "5", "0h", "5w", "-1h", "99999999999999999999d", "1é"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn random_text_keeps_to_the_alphabet() {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     member::{self, Origin},
-    node,
+    node::{self, LocalMember},
 };
 
 #[derive(Debug, Args)]
@@ -40,8 +40,9 @@ async fn serve(args: &UpArgs, daemon: &Daemon, member: &member::Member) -> anyho
     daemon.wait(member.wait_for_leader()).await;
     let name = args.cluster.machine_name()?;
     let identity = node::local_identity(&name, &member.pki, &member.api_addr)?;
-    let api = member.api_addr.parse().ok();
-    let _node = node::start(&args.cluster, &args.node, identity, &daemon.kernel, api).await?;
+    let local = LocalMember { api: member.api_addr.parse()?, pki: member.pki.clone() };
+    let _node =
+        node::start(&args.cluster, &args.node, identity, &daemon.kernel, Some(local)).await?;
     println!(
         "kabuki is up: export KUBECONFIG={}",
         args.cluster.data_dir.join("admin.kubeconfig").display()

@@ -8,7 +8,7 @@ use super::{
     JOIN_PATH, JoinAnswer, JoinRequest, JoinToken, MEMBER_PATH, MemberRequest,
     pinned::PinnedAuthority,
 };
-use crate::pki::{Issued, client_config};
+use crate::pki::{Clock, Credential, Issued, client_config};
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,10 +73,11 @@ pub async fn join(
 pub async fn register_member(
     url: &str,
     ca_pem: &str,
-    identity: &Issued,
+    (identity, clock): (&Issued, Clock),
     request: &MemberRequest,
 ) -> Result<(), JoinError> {
-    let tls = client_config(ca_pem, Some(identity))?;
+    let credential = Credential::new(identity.clone(), "")?;
+    let tls = client_config(ca_pem, Some(&credential), clock)?;
     call(url, MEMBER_PATH, tls, None, &serde_json::json!(request)).await.map(drop)
 }
 

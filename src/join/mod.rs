@@ -17,6 +17,9 @@ pub const JOIN_PATH: &str = "/kabuki/v1/join";
 /// Path of the call by which a new member, now with certificates, asks to be added to the quorum.
 pub const MEMBER_PATH: &str = "/kabuki/v1/join/member";
 
+/// Path of the call by which a node renews its certificate, shown on the connection.
+pub const RENEW_PATH: &str = "/kabuki/v1/renew";
+
 /// What a machine wants to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -111,4 +114,21 @@ pub struct MemberRequest {
     pub peer_addr: String,
     /// `host:port` of its API.
     pub api_addr: String,
+}
+
+/// Body of the call that renews a node's certificate.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewRequest {
+    /// The node; must be the one that the certificate of the connection names.
+    pub name: String,
+    /// Request for the new certificate, PEM.
+    pub csr: String,
+}
+
+/// Answer to it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RenewAnswer {
+    /// The new certificate, PEM.
+    pub client_certificate: String,
 }

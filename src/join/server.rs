@@ -1,4 +1,4 @@
-//! The cluster's side of joining: two calls on the API port.
+//! The cluster's side of joining, and of renewing what was got by it: three calls on the API port.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use kabuki_api::status::Status;
 
 use super::{
     JOIN_PATH, JoinAnswer, JoinRequest, KnownMember, MEMBER_PATH, MemberRequest, MemberSecrets,
-    Role,
+    RENEW_PATH, RenewAnswer, RenewRequest, Role,
 };
 use crate::{
-    api::peer_certificate,
+    api::{PeerCertificate, peer_certificate},
     member::new_member_id,
     pki::{ClusterPki, Subject},
 };
@@ -79,6 +79,36 @@ impl JoinService {
             .map_err(|e| Status::bad_request(format!("csr: {e}")))
     }
 
+    /// A node may renew its own certificate with one that still holds; nobody else's. That takes
+    /// no quorum: every member can sign.
+    fn renew(
+        &self,
+        shown: Option<&PeerCertificate>,
+        request: &RenewRequest,
+    ) -> Result<RenewAnswer, Status> {
+        let shown = shown
+            .ok_or_else(|| Status::unauthorized("a node renews with its present certificate"))?
+            .check(self.registry.now())?;
+        let node = shown
+            .common_name
+            .strip_prefix("system:node:")
+            .filter(|_| shown.organizations.iter().map(String::as_str).eq(["system:nodes"]));
+        let forbidden = |text: &str| Err(Status::forbidden_resource("", "nodes", "", text));
+        match node {
+            None => forbidden(&format!("{:?} is not a node", shown.common_name)),
+            Some(node) if node != request.name => forbidden(&format!(
+                "node {node:?} may renew its own certificate only, not that of {:?}",
+                request.name
+            )),
+            Some(node) => {
+                check_name(node)?;
+                let client_certificate = self.sign(node, &request.csr)?;
+                tracing::info!(node, "node certificate renewed");
+                Ok(RenewAnswer { client_certificate })
+            }
+        }
+    }
+
     fn secrets(&self) -> MemberSecrets {
         MemberSecrets {
             cluster_id: self.cluster_id.clone(),
@@ -107,7 +137,7 @@ impl JoinService {
     }
 }
 
-/// Registers the two calls.
+/// Registers the calls.
 pub fn configure(service: &JoinService, config: &mut web::ServiceConfig) {
     config
         .app_data(web::Data::new(service.clone()))
@@ -118,6 +148,9 @@ pub fn configure(service: &JoinService, config: &mut web::ServiceConfig) {
             web::resource(MEMBER_PATH)
                 .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
                 .post(add_member),
+        )
+        .service(
+            web::resource(RENEW_PATH).app_data(web::PayloadConfig::new(BODY_BYTES_MAX)).post(renew),
         );
 }
 
@@ -146,6 +179,7 @@ async fn add_member(
 ) -> HttpResponse {
     // Whoever can make such a certificate holds the authority's key, as members do.
     let is_member = peer_certificate(&request)
+        .and_then(|c| c.check(service.registry.now()).ok())
         .is_some_and(|c| c.organizations.iter().any(|o| o == "system:masters"));
     let result = match serde_json::from_slice::<MemberRequest>(&body) {
         _ if !is_member => Err(Status::unauthorized(
@@ -155,6 +189,17 @@ async fn add_member(
         Ok(request) => service.add(&request).await,
     };
     answer(result.map(|()| serde_json::json!({})))
+}
+
+async fn renew(
+    service: web::Data<JoinService>,
+    request: actix_web::HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    answer(match serde_json::from_slice::<RenewRequest>(&body) {
+        Err(error) => Err(Status::bad_request(format!("not a renewal request: {error}"))),
+        Ok(wanted) => service.renew(peer_certificate(&request), &wanted),
+    })
 }
 
 fn answer<T: serde::Serialize>(result: Result<T, Status>) -> HttpResponse {

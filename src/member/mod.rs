@@ -1,5 +1,6 @@
 //! A control-plane member: its identity on disk, and everything it runs.
 
+mod certificates;
 mod identity;
 mod setup;
 
@@ -19,6 +20,7 @@ use kabuki_raft::Store;
 
 pub use self::identity::{new_member_id, save_restored};
 use self::{
+    certificates::{AdminKubeconfig, Certificates},
     identity::{identity, save},
     setup::{
         attachments, bind, checks, enter, listen, open_store, reachable, registry_config,
@@ -29,7 +31,7 @@ use crate::{
     api::{self, ApiConfig},
     cmd::{ClusterOptions, MemberOptions},
     join::{self, JoinService, JoinToken},
-    pki::{ClusterPki, MemberNames, api_server_config},
+    pki::{ClusterPki, MemberNames, Policy, api_server_config},
 };
 
 /// Address of Service default/kubernetes: the first of the service range.
@@ -85,32 +87,41 @@ pub async fn start(
         name: cluster.machine_name()?,
         addresses: std::iter::once(address).chain(options.tls_sans.iter().copied()).collect(),
     };
-    let (mut state, pki) = identity(cluster, &names.name, &origin).await?;
+    let (mut state, mut pki) = identity(cluster, &names.name, &origin).await?;
+    let lifetime = options.certificate_lifetime.try_into()?;
+    pki.set_policy(Policy { lifetime, clock: cluster.clock })?;
     let pki = Arc::new(pki);
+    let server_url =
+        format!("https://{}", SocketAddr::new(reachable(address, cluster), options.api_port));
+    let kubeconfig =
+        AdminKubeconfig { path: cluster.data_dir.join("admin.kubeconfig"), server: server_url };
+    let certificates = Certificates::new(&pki, &names, state.member_id, kubeconfig.clone())?;
     let api_addr = SocketAddr::new(address, options.api_port).to_string();
     let peer_addr = SocketAddr::new(address, options.peer_port).to_string();
 
-    let store = open_store(cluster, &state, &pki, &peer_addr, &api_addr).await?;
+    let own = (peer_addr.as_str(), api_addr.as_str());
+    let store = open_store(cluster, &state, &pki, &certificates.peer, own).await?;
     let peers = bind(cluster.bind_address, options.peer_port).await?;
     tokio::spawn({
         let store = store.clone();
         async move { store.serve_peers(peers).await }
     });
     if !state.joined {
-        enter(&store, &state, &pki, &peer_addr, &api_addr).await?;
+        enter(&store, &state, &pki, own).await?;
         state.joined = true;
         state.join_url = None;
         save(&cluster.data_dir, &state)?;
     }
 
+    // Before the API answers: whoever waits for that must not read an older certificate.
+    kubeconfig.write(&pki, certificates.admin.issued())?;
     let registry = Registry::new(store.clone(), registry_config(&pki)?);
-    let server = pki.server_identity(&names, KUBERNETES_SERVICE)?;
     let join = JoinService::new(pki.clone(), registry.clone(), state.cluster_id.clone());
     let listener = listen(cluster.bind_address, options.api_port)?;
     let hub = Arc::new(link::Hub::new());
     let api = api::start(ApiConfig {
         listeners: vec![listener],
-        tls: api_server_config(&server, pki.ca.cert_pem())?,
+        tls: api_server_config(&certificates.server, pki.ca.cert_pem(), cluster.clock)?,
         workers: std::thread::available_parallelism().map_or(1, usize::from).min(API_WORKERS_MAX),
         advertise: api_addr.clone(),
         registry: registry.clone(),
@@ -120,7 +131,8 @@ pub async fn start(
         link: Some(hub.clone()),
         logs: Some(hub.clone()),
         attachments: Some(attachments(&pki)),
-        checks: checks(&store),
+        checks: checks(&store, &certificates.roster),
+        metrics: certificates.metrics(),
         extra: Arc::new(move |config| join::configure(&join, config)),
     })?;
     tokio::spawn({
@@ -128,10 +140,7 @@ pub async fn start(
         async move { store.announce().await }
     });
     start_stage(kernel, &registry, &pki, options);
-    pki.write_admin_kubeconfig(
-        &cluster.data_dir.join("admin.kubeconfig"),
-        &format!("https://{}", SocketAddr::new(reachable(address, cluster), options.api_port)),
-    )?;
+    certificates.keep(kernel);
     tracing::info!(name = %names.name, member = state.member_id, api = %api_addr, "member started");
     Ok(Member { store, registry, hub, pki, api_addr, api })
 }

@@ -21,7 +21,7 @@ use crate::{
     api, backup,
     cmd::{ClusterOptions, MemberOptions},
     join::{self, MemberRequest},
-    pki::{ClusterPki, Issued, peer_configs},
+    pki::{ClusterPki, Credential, Issued, Roster, peer_configs},
 };
 
 /// The address administrators of this machine use: loopback when it is listened on, so that the
@@ -49,15 +49,15 @@ pub(super) fn listen(address: IpAddr, port: u16) -> anyhow::Result<std::net::Tcp
 }
 
 /// `/readyz`: ready means that a leader is known and this member has applied something.
-pub(super) fn checks(store: &Store) -> api::Checks {
-    let store = store.clone();
+pub(super) fn checks(store: &Store, roster: &Arc<Roster>) -> api::Checks {
+    let (store, roster) = (store.clone(), roster.clone());
     Arc::new(move || {
         let leadership = *store.leadership().borrow();
         let leader = match leadership.leader {
             Some(_) => Ok(()),
             None => Err("no leader: a majority of the members is not reachable".to_string()),
         };
-        vec![("leader".to_string(), leader)]
+        vec![("leader".to_string(), leader), ("certificates".to_string(), roster.check())]
     })
 }
 
@@ -65,11 +65,10 @@ pub(super) async fn open_store(
     cluster: &ClusterOptions,
     state: &MemberState,
     pki: &ClusterPki,
-    peer_addr: &str,
-    api_addr: &str,
+    peer: &Arc<Credential>,
+    (peer_addr, api_addr): (&str, &str),
 ) -> anyhow::Result<Store> {
-    let issued = pki.peer_identity(state.member_id)?;
-    let (server, client) = peer_configs(&issued, pki.peer_ca.cert_pem())?;
+    let (server, client) = peer_configs(peer, pki.peer_ca.cert_pem(), cluster.clock)?;
     let mut config =
         StoreConfig::new(cluster.data_dir.join("store"), state.member_id, state.cluster_id.clone());
     config.peer_addr = peer_addr.to_string();
@@ -102,8 +101,7 @@ pub(super) async fn enter(
     store: &Store,
     state: &MemberState,
     pki: &ClusterPki,
-    peer_addr: &str,
-    api_addr: &str,
+    (peer_addr, api_addr): (&str, &str),
 ) -> anyhow::Result<()> {
     let Some(url) = &state.join_url else {
         return store.initialize().await.context("cannot initialize the store");
@@ -115,7 +113,8 @@ pub(super) async fn enter(
         peer_addr: peer_addr.to_string(),
         api_addr: api_addr.to_string(),
     };
-    join::register_member(url, pki.ca.cert_pem(), &identity, &request).await?;
+    let clock = pki.ca.policy().clock;
+    join::register_member(url, pki.ca.cert_pem(), (&identity, clock), &request).await?;
     Ok(())
 }
 
@@ -125,6 +124,7 @@ pub(super) fn registry_config(pki: &ClusterPki) -> anyhow::Result<RegistryConfig
     Ok(RegistryConfig {
         client_ca_pem: pki.ca.cert_pem().to_string(),
         keys: Some(Arc::new(keys)),
+        now: pki.ca.policy().clock.0,
         ..RegistryConfig::default()
     })
 }

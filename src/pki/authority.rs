@@ -6,17 +6,30 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
-use time::{Duration, OffsetDateTime};
+use time::Duration;
+use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
-use super::PkiError;
+use super::{Clock, PkiError, Validity, parse_certs};
 
 /// How long an authority is valid. Kubernetes installers use ten years.
-const AUTHORITY_DAYS: i64 = 3650;
-/// How long an issued certificate is valid.
-const LEAF_DAYS: i64 = 365;
-/// How far a certificate's validity reaches back, so that a joining machine whose clock is slow
-/// still accepts it.
-const BACKDATE_HOURS: i64 = 1;
+const AUTHORITY_LIFETIME: Duration = Duration::days(3650);
+/// How long an issued certificate is valid when nothing else is said.
+pub const LEAF_LIFETIME: Duration = Duration::days(365);
+
+/// How an authority issues.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// How long its certificates are valid; never beyond the authority's own end.
+    pub lifetime: Duration,
+    /// What it takes for the time now.
+    pub clock: Clock,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { lifetime: LEAF_LIFETIME, clock: Clock::default() }
+    }
+}
 
 /// Who a certificate speaks for.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +62,8 @@ pub struct Authority {
     cert_pem: String,
     key_pem: String,
     issuer: Issuer<'static, KeyPair>,
+    validity: Validity,
+    policy: Policy,
 }
 
 impl Authority {
@@ -63,7 +78,11 @@ impl Authority {
             KeyUsagePurpose::KeyCertSign,
             KeyUsagePurpose::CrlSign,
         ];
-        set_validity(&mut params, AUTHORITY_DAYS);
+        let now = Clock::default().now();
+        set_validity(
+            &mut params,
+            Validity::issued(now, AUTHORITY_LIFETIME, now + AUTHORITY_LIFETIME),
+        );
         let key = KeyPair::generate()?;
         let cert_pem = params.self_signed(&key)?.pem();
         let key_pem = key.serialize_pem();
@@ -71,10 +90,53 @@ impl Authority {
     }
 
     /// Loads an authority from its PEM certificate and key.
+    ///
+    /// # Errors
+    /// When either cannot be read, or they do not belong together.
     pub fn from_pem(cert_pem: &str, key_pem: &str) -> Result<Self, PkiError> {
-        let key = KeyPair::from_pem(key_pem)?;
+        let what = "certificate authority";
+        let failed = |detail: String| PkiError::Pem { what: what.to_string(), detail };
+        let key = KeyPair::from_pem(key_pem)
+            .map_err(|e| PkiError::Pem { what: "authority key".into(), detail: e.to_string() })?;
+        let validity = Validity::of_pem(what, cert_pem)?;
+        let der = parse_certs(what, cert_pem)?;
+        let (_, cert) = X509Certificate::from_der(&der[0]).map_err(|e| failed(e.to_string()))?;
+        if !cert.is_ca() {
+            return Err(failed("the certificate in it is not an authority's".into()));
+        }
+        if cert.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+            return Err(failed("the key beside it belongs to another certificate".into()));
+        }
         let issuer = Issuer::from_ca_cert_pem(cert_pem, key)?;
-        Ok(Self { cert_pem: cert_pem.to_string(), key_pem: key_pem.to_string(), issuer })
+        Ok(Self {
+            cert_pem: cert_pem.to_string(),
+            key_pem: key_pem.to_string(),
+            issuer,
+            validity,
+            policy: Policy::default(),
+        })
+    }
+
+    /// Issues by `policy` from now on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// How it issues.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// From when to when the authority itself holds.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// Whether a certificate names this authority's key as the one that signed it.
+    pub fn signed(&self, cert_pem: &str) -> Result<bool, PkiError> {
+        let own = key_ids(&self.cert_pem)?.0;
+        let theirs = key_ids(cert_pem)?.1;
+        Ok(own.is_some() && own == theirs)
     }
 
     /// The authority's certificate, PEM.
@@ -90,7 +152,7 @@ impl Authority {
     /// Issues a certificate with a new key.
     pub fn issue(&self, subject: &Subject) -> Result<Issued, PkiError> {
         let key = KeyPair::generate()?;
-        let params = leaf_params(subject)?;
+        let params = self.leaf_params(subject)?;
         let cert_pem = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Issued { cert_pem, key_pem: key.serialize_pem() })
     }
@@ -99,9 +161,39 @@ impl Authority {
     /// says is decided by the caller, never by the requester.
     pub fn sign_request(&self, csr_pem: &str, subject: &Subject) -> Result<String, PkiError> {
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem)?;
-        request.params = leaf_params(subject)?;
+        request.params = self.leaf_params(subject)?;
         Ok(request.signed_by(&self.issuer)?.pem())
     }
+
+    fn leaf_params(&self, subject: &Subject) -> Result<CertificateParams, PkiError> {
+        let mut params = leaf_params(subject)?;
+        let now = self.policy.clock.now();
+        set_validity(
+            &mut params,
+            Validity::issued(now, self.policy.lifetime, self.validity.not_after),
+        );
+        Ok(params)
+    }
+}
+
+type KeyIds = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The key a certificate holds and the one that signed it, by their identifiers.
+fn key_ids(pem: &str) -> Result<KeyIds, PkiError> {
+    let der = parse_certs("certificate", pem)?;
+    let (_, cert) = X509Certificate::from_der(&der[0])
+        .map_err(|e| PkiError::Pem { what: "certificate".into(), detail: e.to_string() })?;
+    let (mut own, mut signer) = (None, None);
+    for extension in cert.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => own = Some(id.0.to_vec()),
+            ParsedExtension::AuthorityKeyIdentifier(id) => {
+                signer = id.key_identifier.as_ref().map(|id| id.0.to_vec());
+            }
+            _ => {}
+        }
+    }
+    Ok((own, signer))
 }
 
 /// Makes a key and a certificate request for it.
@@ -129,7 +221,6 @@ fn leaf_params(subject: &Subject) -> Result<CertificateParams, PkiError> {
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
     }
     params.serial_number = Some(SerialNumber::from_slice(&serial_bytes()));
-    set_validity(&mut params, LEAF_DAYS);
     Ok(params)
 }
 
@@ -141,10 +232,9 @@ fn serial_bytes() -> [u8; 16] {
     bytes
 }
 
-fn set_validity(params: &mut CertificateParams, days: i64) {
-    let now = OffsetDateTime::now_utc();
-    params.not_before = now - Duration::hours(BACKDATE_HOURS);
-    params.not_after = now + Duration::days(days);
+fn set_validity(params: &mut CertificateParams, validity: Validity) {
+    params.not_before = validity.not_before;
+    params.not_after = validity.not_after;
 }
 
 #[cfg(test)]
@@ -173,6 +263,17 @@ mod tests {
         let authority = Authority::create("test-ca").unwrap();
         let again = Authority::from_pem(authority.cert_pem(), authority.key_pem()).unwrap();
         again.issue(&Subject { common_name: "x".into(), ..Subject::default() }).unwrap();
+    }
+
+    #[test]
+    fn a_key_of_another_authority_is_refused() {
+        let (one, other) = (Authority::create("a").unwrap(), Authority::create("b").unwrap());
+        let error = Authority::from_pem(one.cert_pem(), other.key_pem()).err().unwrap();
+        assert!(error.to_string().contains("another certificate"), "{error}");
+        let leaf = one.issue(&Subject { common_name: "x".into(), ..Subject::default() }).unwrap();
+        assert!(one.signed(&leaf.cert_pem).unwrap());
+        assert!(!other.signed(&leaf.cert_pem).unwrap());
+        assert!(Authority::from_pem(&leaf.cert_pem, &leaf.key_pem).is_err());
     }
 
     #[test]

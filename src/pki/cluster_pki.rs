@@ -8,16 +8,13 @@ use std::{
 
 use rcgen::KeyPair;
 use sha2::{Digest, Sha256};
-use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
-    Authority, Issued, Kubeconfig, PkiError, Subject, parse_certs, read_file, write_kubeconfig,
-    write_private, write_public,
+    Authority, Credential, Grade, Issued, Kubeconfig, PkiError, Policy, Subject, parse_certs,
+    read_file, write_kubeconfig, write_private, write_public,
 };
 
-/// A certificate with less than this left is issued anew at start.
-const RENEW_BEFORE_DAYS: i64 = 30;
 /// The one DNS name in every peer's certificate: peers are known by their authority, not by address.
 pub const PEER_NAME: &str = "kabuki-peer";
 
@@ -28,6 +25,83 @@ pub struct MemberNames {
     pub name: String,
     /// Addresses clients may use.
     pub addresses: Vec<IpAddr>,
+}
+
+/// A certificate of the member's own, kept in its directory.
+#[derive(Debug, Clone)]
+pub enum Leaf {
+    /// What the API server shows.
+    Server {
+        /// Under which the member is reached.
+        names: MemberNames,
+        /// Address of Service default/kubernetes.
+        service_ip: IpAddr,
+    },
+    /// What the member shows to its peers, in both directions.
+    Peer {
+        /// The member.
+        member_id: u64,
+    },
+    /// The administrator's, in the kubeconfig.
+    Admin,
+}
+
+impl Leaf {
+    /// Name of its files without their endings.
+    pub fn stem(&self) -> &'static str {
+        match self {
+            Self::Server { .. } => "server",
+            Self::Peer { .. } => "peer",
+            Self::Admin => "admin",
+        }
+    }
+
+    fn subject(&self) -> Subject {
+        match self {
+            Self::Server { names, service_ip } => server_subject(names, *service_ip),
+            Self::Peer { member_id } => Subject {
+                common_name: format!("kabuki:member:{member_id}"),
+                dns_names: vec![PEER_NAME.into()],
+                server: true,
+                client: true,
+                ..Subject::default()
+            },
+            Self::Admin => Subject {
+                common_name: "kubernetes-admin".into(),
+                organizations: vec!["system:masters".into()],
+                client: true,
+                ..Subject::default()
+            },
+        }
+    }
+}
+
+fn server_subject(names: &MemberNames, service_ip: IpAddr) -> Subject {
+    let mut dns_names: Vec<String> = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]
+    .map(String::from)
+    .to_vec();
+    if !dns_names.contains(&names.name) {
+        dns_names.push(names.name.clone());
+    }
+    let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), service_ip];
+    for address in &names.addresses {
+        if !addresses.contains(address) {
+            addresses.push(*address);
+        }
+    }
+    Subject {
+        common_name: "kube-apiserver".into(),
+        dns_names,
+        addresses,
+        server: true,
+        ..Subject::default()
+    }
 }
 
 /// Everything a control-plane member needs to prove who it is and to vouch for others.
@@ -60,19 +134,65 @@ impl ClusterPki {
     /// Loads the authorities; `None` when the directory holds none.
     pub fn load(dir: &Path) -> Result<Option<Self>, PkiError> {
         let Some(ca_cert) = read_file(&dir.join("ca.crt"))? else { return Ok(None) };
+        let damaged =
+            |name: &str, detail: String| PkiError::Damaged { path: dir.join(name), detail };
         let need = |name: &str| -> Result<String, PkiError> {
-            let path = dir.join(name);
-            read_file(&path)?.ok_or_else(|| PkiError::File {
-                path,
-                source: std::io::Error::new(std::io::ErrorKind::NotFound, "file is missing"),
-            })
+            read_file(&dir.join(name))?.ok_or_else(|| damaged(name, "the file is missing".into()))
         };
-        Ok(Some(Self {
+        let authority = |name: &str, cert: &str| {
+            let key = need(&format!("{name}.key"))?;
+            Authority::from_pem(cert, &key)
+                .map_err(|e| damaged(&format!("{name}.crt"), format!("with its key: {e}")))
+        };
+        let pki = Self {
             dir: dir.to_path_buf(),
-            ca: Authority::from_pem(&ca_cert, &need("ca.key")?)?,
-            peer_ca: Authority::from_pem(&need("peer-ca.crt")?, &need("peer-ca.key")?)?,
+            ca: authority("ca", &ca_cert)?,
+            peer_ca: authority("peer-ca", &need("peer-ca.crt")?)?,
             service_account_key_pem: need("sa.key")?,
-        }))
+        };
+        KeyPair::from_pem(&pki.service_account_key_pem)
+            .map_err(|e| damaged("sa.key", e.to_string()))?;
+        pki.check_origin("ca", &pki.ca, &["server", "admin"])?;
+        pki.check_origin("peer-ca", &pki.peer_ca, &["peer"])?;
+        Ok(Some(pki))
+    }
+
+    /// An authority of another cluster that was put in place of the right one would only show when
+    /// nobody trusts this member any more.
+    fn check_origin(
+        &self,
+        name: &str,
+        authority: &Authority,
+        stems: &[&str],
+    ) -> Result<(), PkiError> {
+        for stem in stems {
+            let leaf = read_file(&self.dir.join(format!("{stem}.crt")))?;
+            // One that cannot be read is issued anew.
+            if leaf.is_some_and(|pem| matches!(authority.signed(&pem), Ok(false))) {
+                return Err(PkiError::Damaged {
+                    path: self.dir.join(format!("{name}.crt")),
+                    detail: format!("it belongs to another cluster than {stem}.crt"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Issues by `policy` from now on, and checks that the authorities are still valid.
+    ///
+    /// # Errors
+    /// [`PkiError::AuthorityExpired`].
+    pub fn set_policy(&mut self, policy: Policy) -> Result<(), PkiError> {
+        let dir = &self.dir;
+        for (name, authority) in [("ca", &mut self.ca), ("peer-ca", &mut self.peer_ca)] {
+            authority.set_policy(policy);
+            let end = authority.validity().not_after;
+            if policy.clock.now() > end {
+                let path = dir.join(format!("{name}.crt"));
+                return Err(PkiError::AuthorityExpired { path, expired: end });
+            }
+        }
+        Ok(())
     }
 
     /// Takes over the authorities handed out by an existing member.
@@ -96,51 +216,48 @@ impl ClusterPki {
         write_public(&self.dir.join("ca.crt"), self.ca.cert_pem())
     }
 
-    /// The API server's certificate of this member; issued anew when its names changed or it is
-    /// about to expire.
-    pub fn server_identity(
-        &self,
-        names: &MemberNames,
-        service_ip: IpAddr,
-    ) -> Result<Issued, PkiError> {
-        let mut dns_names: Vec<String> = [
-            "localhost",
-            "kubernetes",
-            "kubernetes.default",
-            "kubernetes.default.svc",
-            "kubernetes.default.svc.cluster.local",
-        ]
-        .map(String::from)
-        .to_vec();
-        if !dns_names.contains(&names.name) {
-            dns_names.push(names.name.clone());
-        }
-        let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), service_ip];
-        for address in &names.addresses {
-            if !addresses.contains(address) {
-                addresses.push(*address);
+    /// A certificate of this member: the kept one, or a new one when there is none, its content
+    /// should be another, or it is time.
+    pub fn identity(&self, leaf: &Leaf) -> Result<Issued, PkiError> {
+        let (cert_path, key_path, note_path) = self.leaf_paths(leaf);
+        if let (Some(cert_pem), Some(key_pem), Some(note)) =
+            (read_file(&cert_path)?, read_file(&key_path)?, read_file(&note_path)?)
+            && note == format!("{:?}", leaf.subject())
+        {
+            let kept = Issued { cert_pem, key_pem };
+            // One that cannot be used, perhaps because the member was killed while it wrote the
+            // two files, is replaced like one that expires.
+            if let Ok(credential) = Credential::new(kept.clone(), "") {
+                let now = self.authority(leaf).policy().clock.now();
+                if credential.validity().grade(now, credential.seed()) == Grade::Fresh {
+                    return Ok(kept);
+                }
             }
         }
-        let subject = Subject {
-            common_name: "kube-apiserver".into(),
-            dns_names,
-            addresses,
-            server: true,
-            ..Subject::default()
-        };
-        self.kept_or_issued("server", &self.ca, &subject)
+        self.renew(leaf)
     }
 
-    /// The certificate this member shows to its peers, in both directions.
-    pub fn peer_identity(&self, member_id: u64) -> Result<Issued, PkiError> {
-        let subject = Subject {
-            common_name: format!("kabuki:member:{member_id}"),
-            dns_names: vec![PEER_NAME.into()],
-            server: true,
-            client: true,
-            ..Subject::default()
-        };
-        self.kept_or_issued("peer", &self.peer_ca, &subject)
+    /// Issues a certificate of this member anew and keeps it.
+    pub fn renew(&self, leaf: &Leaf) -> Result<Issued, PkiError> {
+        let (cert_path, key_path, note_path) = self.leaf_paths(leaf);
+        let subject = leaf.subject();
+        let issued = self.authority(leaf).issue(&subject)?;
+        write_private(&key_path, &issued.key_pem)?;
+        write_public(&cert_path, &issued.cert_pem)?;
+        write_public(&note_path, &format!("{subject:?}"))?;
+        Ok(issued)
+    }
+
+    fn authority(&self, leaf: &Leaf) -> &Authority {
+        match leaf {
+            Leaf::Peer { .. } => &self.peer_ca,
+            Leaf::Server { .. } | Leaf::Admin => &self.ca,
+        }
+    }
+
+    fn leaf_paths(&self, leaf: &Leaf) -> (PathBuf, PathBuf, PathBuf) {
+        let path = |end: &str| self.dir.join(format!("{}.{end}", leaf.stem()));
+        (path("crt"), path("key"), path("subject"))
     }
 
     /// A client certificate for `user` in `groups`, not kept on disk.
@@ -153,47 +270,16 @@ impl ClusterPki {
         })
     }
 
-    /// Writes an administrator's kubeconfig for `server` unless a current one is there.
-    pub fn write_admin_kubeconfig(&self, path: &Path, server: &str) -> Result<(), PkiError> {
-        let client = self.kept_or_issued(
-            "admin",
-            &self.ca,
-            &Subject {
-                common_name: "kubernetes-admin".into(),
-                organizations: vec!["system:masters".into()],
-                client: true,
-                ..Subject::default()
-            },
-        )?;
+    /// Writes an administrator's kubeconfig for `server` with `client`'s certificate.
+    pub fn write_admin_kubeconfig(
+        &self,
+        path: &Path,
+        server: &str,
+        client: Issued,
+    ) -> Result<(), PkiError> {
         let config =
             Kubeconfig { server: server.into(), ca_pem: self.ca.cert_pem().into(), client };
         write_kubeconfig(path, &config)
-    }
-
-    fn kept_or_issued(
-        &self,
-        stem: &str,
-        authority: &Authority,
-        subject: &Subject,
-    ) -> Result<Issued, PkiError> {
-        let (cert_path, key_path, note_path) = (
-            self.dir.join(format!("{stem}.crt")),
-            self.dir.join(format!("{stem}.key")),
-            self.dir.join(format!("{stem}.subject")),
-        );
-        let note = format!("{subject:?}");
-        if let (Some(cert_pem), Some(key_pem), Some(old_note)) =
-            (read_file(&cert_path)?, read_file(&key_path)?, read_file(&note_path)?)
-            && old_note == note
-            && !expires_soon(&cert_pem)
-        {
-            return Ok(Issued { cert_pem, key_pem });
-        }
-        let issued = authority.issue(subject)?;
-        write_private(&key_path, &issued.key_pem)?;
-        write_public(&cert_path, &issued.cert_pem)?;
-        write_public(&note_path, &note)?;
-        Ok(issued)
     }
 }
 
@@ -207,17 +293,11 @@ pub fn ca_hash(ca_pem: &str) -> Result<String, PkiError> {
     Ok(hex::encode(Sha256::digest(cert.public_key().raw)))
 }
 
-// A certificate that cannot be read is treated as expired: it is replaced.
-fn expires_soon(cert_pem: &str) -> bool {
-    let Ok(der) = parse_certs("certificate", cert_pem) else { return true };
-    let Ok((_, cert)) = X509Certificate::from_der(&der[0]) else { return true };
-    let limit = OffsetDateTime::now_utc() + Duration::days(RENEW_BEFORE_DAYS);
-    cert.validity().not_after.timestamp() < limit.unix_timestamp()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use time::{Duration, OffsetDateTime};
+
+    use super::{super::Clock, *};
 
     #[test]
     fn authorities_are_made_once_and_kept() {
@@ -238,14 +318,75 @@ mod tests {
     }
 
     #[test]
+    fn damaged_and_foreign_files_are_named() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let pki = ClusterPki::load_or_create(dir.path()).unwrap();
+        pki.identity(&Leaf::Admin).unwrap();
+        pki.identity(&Leaf::Peer { member_id: 1 }).unwrap();
+        ClusterPki::load_or_create(other.path()).unwrap();
+        let error = |files: &[&str], content: Option<&[u8]>| {
+            let at = |f: &str| dir.path().join(f);
+            let kept: Vec<_> = files.iter().map(|f| std::fs::read(at(f)).unwrap()).collect();
+            for file in files {
+                let theirs = std::fs::read(other.path().join(file)).unwrap();
+                std::fs::write(at(file), content.unwrap_or(&theirs)).unwrap();
+            }
+            let said = ClusterPki::load(dir.path()).err().unwrap().to_string();
+            for (file, bytes) in files.iter().zip(kept) {
+                std::fs::write(at(file), bytes).unwrap();
+            }
+            said
+        };
+        for (files, content, words) in [
+            (&["ca.crt"][..], Some(&b"x"[..]), "ca.crt"),
+            (&["ca.key"], Some(b""), "ca.crt is damaged: with its key"),
+            (&["sa.key"], Some(b"x"), "sa.key"),
+            (&["peer-ca.crt"], None, "another certificate"),
+            (&["ca.crt", "ca.key"], None, "another cluster than admin.crt"),
+            (&["peer-ca.crt", "peer-ca.key"], None, "another cluster than peer.crt"),
+        ] {
+            let said = error(files, content);
+            assert!(said.contains(words) && said.contains("backup"), "{files:?}: {said}");
+        }
+        ClusterPki::load(dir.path()).unwrap().unwrap();
+    }
+
+    #[test]
+    fn an_expired_authority_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pki = ClusterPki::load_or_create(dir.path()).unwrap();
+        let clock = Clock(|| OffsetDateTime::now_utc() + Duration::days(3651));
+        let error = pki.set_policy(Policy { clock, ..Policy::default() }).unwrap_err();
+        assert!(error.to_string().contains("expired on"), "{error}");
+    }
+
+    #[test]
+    fn half_written_and_aged_certificates_are_issued_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pki = ClusterPki::load_or_create(dir.path()).unwrap();
+        let first = pki.identity(&Leaf::Admin).unwrap();
+        assert_eq!(first.cert_pem, pki.identity(&Leaf::Admin).unwrap().cert_pem);
+        let other = pki.client("x", &[]).unwrap();
+        write_private(&dir.path().join("admin.key"), &other.key_pem).unwrap();
+        let second = pki.identity(&Leaf::Admin).unwrap();
+        assert_ne!(first.cert_pem, second.cert_pem);
+        let clock = Clock(|| OffsetDateTime::now_utc() + Duration::days(300));
+        pki.set_policy(Policy { clock, ..Policy::default() }).unwrap();
+        assert_ne!(second.cert_pem, pki.identity(&Leaf::Admin).unwrap().cert_pem);
+    }
+
+    #[test]
     fn a_server_certificate_follows_its_addresses() {
         let dir = tempfile::tempdir().unwrap();
         let pki = ClusterPki::load_or_create(dir.path()).unwrap();
-        let service = IpAddr::from([10, 96, 0, 1]);
+        let service_ip = IpAddr::from([10, 96, 0, 1]);
         let mut names = MemberNames { name: "a".into(), addresses: vec![[10, 0, 0, 1].into()] };
-        let first = pki.server_identity(&names, service).unwrap();
-        assert_eq!(first.cert_pem, pki.server_identity(&names, service).unwrap().cert_pem);
+        let identity = |names: &MemberNames| {
+            pki.identity(&Leaf::Server { names: names.clone(), service_ip }).unwrap().cert_pem
+        };
+        let first = identity(&names);
+        assert_eq!(first, identity(&names));
         names.addresses.push([10, 0, 0, 2].into());
-        assert_ne!(first.cert_pem, pki.server_identity(&names, service).unwrap().cert_pem);
+        assert_ne!(first, identity(&names));
     }
 }

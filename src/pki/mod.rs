@@ -3,18 +3,28 @@
 //! files lie. Nothing here talks to the network.
 
 mod authority;
+mod clock;
 mod cluster_pki;
+mod credential;
 mod files;
+mod keeper;
 mod kubeconfig;
+mod roster;
 mod tls;
+mod validity;
 
-pub use authority::{Authority, Issued, Subject, request};
-pub use cluster_pki::{ClusterPki, MemberNames, PEER_NAME, ca_hash};
+pub use authority::{Authority, Issued, LEAF_LIFETIME, Policy, Subject, request};
+pub use clock::Clock;
+pub use cluster_pki::{ClusterPki, Leaf, MemberNames, PEER_NAME, ca_hash};
+pub use credential::Credential;
 pub use files::{read_file, write_private, write_public};
+pub use keeper::{CertificateKeeper, CertificateKeeperArgs};
 pub use kubeconfig::{Kubeconfig, write_kubeconfig};
+pub use roster::{Kept, Renew, Roster};
 pub use tls::{
     api_server_config, certificate_identity, client_config, parse_certs, parse_key, peer_configs,
 };
+pub use validity::{Grade, Validity};
 
 /// What went wrong with a certificate, a key or one of their files.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +47,28 @@ pub enum PkiError {
         what: String,
         /// What the parser said.
         detail: String,
+    },
+    /// A file of the directory is there but cannot be used.
+    #[error(
+        "{path} is damaged: {detail}; copy ca.crt, ca.key, peer-ca.crt, peer-ca.key and sa.key from \
+         another member or a backup"
+    )]
+    Damaged {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// An authority's own time is over.
+    #[error(
+        "the authority {path} expired on {expired}: nothing it signed is accepted any more; \
+         check this machine's clock; else make a new cluster and restore its objects"
+    )]
+    AuthorityExpired {
+        /// Its file.
+        path: std::path::PathBuf,
+        /// When.
+        expired: time::OffsetDateTime,
     },
     /// rustls refused a certificate or key.
     #[error("certificate or key refused: {0}")]

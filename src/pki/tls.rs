@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore, ServerConfig, server::WebPkiClientVerifier};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::Resumption,
+    crypto::CryptoProvider,
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{Issued, PkiError};
+use super::{Clock, Credential, PkiError};
 
 /// Parses every certificate of a PEM text; at least one must be there.
 pub fn parse_certs(what: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
@@ -35,47 +40,70 @@ fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {
 }
 
 /// Server side of the API port: client certificates are optional but, when shown, must be signed
-/// by the cluster's authority.
-pub fn api_server_config(identity: &Issued, client_ca: &str) -> Result<ServerConfig, PkiError> {
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots(client_ca)?))
-        .allow_unauthenticated()
-        .build()?;
-    let mut config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(
-        [
-            parse_certs("server certificate", &identity.cert_pem)?,
-            parse_certs("client authority", client_ca)?,
-        ]
-        .concat(),
-        parse_key("server key", &identity.key_pem)?,
-    )?;
+/// by the cluster's authority. `identity` must send that authority along, for machines that join.
+pub fn api_server_config(
+    identity: &Arc<Credential>,
+    client_ca: &str,
+    clock: Clock,
+) -> Result<ServerConfig, PkiError> {
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_ca)?), provider())
+            .allow_unauthenticated()
+            .build()?;
+    let mut config = server_config(identity, verifier, clock)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
 /// Client side towards a server whose certificate `ca_pem` signed, with or without an identity.
-pub fn client_config(ca_pem: &str, identity: Option<&Issued>) -> Result<ClientConfig, PkiError> {
-    let builder = ClientConfig::builder().with_root_certificates(roots(ca_pem)?);
-    Ok(match identity {
-        Some(issued) => builder.with_client_auth_cert(
-            parse_certs("client certificate", &issued.cert_pem)?,
-            parse_key("client key", &issued.key_pem)?,
-        )?,
+pub fn client_config(
+    ca_pem: &str,
+    identity: Option<&Arc<Credential>>,
+    clock: Clock,
+) -> Result<ClientConfig, PkiError> {
+    let builder = ClientConfig::builder_with_details(provider(), Arc::new(clock))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(ca_pem)?);
+    let mut config = match identity {
+        Some(credential) => builder.with_client_cert_resolver(credential.clone()),
         None => builder.with_no_client_auth(),
-    })
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// Both sides of the peer port: mutual TLS within the peers' own authority.
 pub fn peer_configs(
-    identity: &Issued,
+    identity: &Arc<Credential>,
     peer_ca: &str,
+    clock: Clock,
 ) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), PkiError> {
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots(peer_ca)?)).build()?;
-    let server = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(
-        parse_certs("peer certificate", &identity.cert_pem)?,
-        parse_key("peer key", &identity.key_pem)?,
-    )?;
-    let client = client_config(peer_ca, Some(identity))?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(peer_ca)?), provider())
+            .build()?;
+    let server = server_config(identity, verifier, clock)?;
+    let client = client_config(peer_ca, Some(identity), clock)?;
     Ok((Arc::new(server), Arc::new(client)))
+}
+
+// A resumed session would show the certificate of the session before it, valid or not, and
+// neither kubectl nor our own clients make use of them.
+fn server_config(
+    identity: &Arc<Credential>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    clock: Clock,
+) -> Result<ServerConfig, PkiError> {
+    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(clock))
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(identity.clone());
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// Common name and organizations of a certificate: the user and groups it speaks for.

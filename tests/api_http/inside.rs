@@ -163,9 +163,11 @@ async fn logs_through_the_node_link() {
     let address = api.url.trim_start_matches("https://").to_owned();
     let (_members, members) = tokio::sync::watch::channel(vec![address]);
     let node = api.pki.client("system:node:n1", &["system:nodes"]).unwrap();
+    let node = pki::Credential::new(node, "").unwrap();
+    let clock = pki::Clock::default();
     let dialer = link::Dialer::start(link::DialerConfig {
         members,
-        tls: Arc::new(pki::client_config(api.pki.ca.cert_pem(), Some(&node)).unwrap()),
+        tls: Arc::new(pki::client_config(api.pki.ca.cert_pem(), Some(&node), clock).unwrap()),
         server_name: "kubernetes.default.svc".into(),
         handler: Arc::new(Node),
     });

@@ -14,7 +14,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use kabuki::{
     api::{self, ApiConfig, ApiServer, LogBytes, LogSource},
-    pki::{ClusterPki, MemberNames, api_server_config},
+    pki::{Clock, ClusterPki, Credential, Leaf, MemberNames, api_server_config},
 };
 use kabuki_actors::{
     auth::{Authenticator, Authorizer, ServiceAccountKeys},
@@ -83,12 +83,13 @@ impl TestApi {
         registry.bootstrap().await.unwrap();
         let kernel = Kernel::new(KernelConfig::default()).unwrap();
         let names = MemberNames { name: "test".into(), addresses: Vec::new() };
-        let identity = pki.server_identity(&names, [10, 96, 0, 1].into()).unwrap();
+        let leaf = Leaf::Server { names, service_ip: [10, 96, 0, 1].into() };
+        let identity = Credential::new(pki.identity(&leaf).unwrap(), pki.ca.cert_pem()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = api::start(ApiConfig {
             listeners: vec![listener],
-            tls: api_server_config(&identity, pki.ca.cert_pem()).unwrap(),
+            tls: api_server_config(&identity, pki.ca.cert_pem(), Clock::default()).unwrap(),
             workers: 2,
             advertise: address.to_string(),
             registry: registry.clone(),
@@ -99,11 +100,13 @@ impl TestApi {
             link,
             attachments: None,
             checks: Arc::new(Vec::new),
+            metrics: Arc::new(|_| {}),
             extra: Arc::new(|_| {}),
         })
         .unwrap();
         let url = format!("https://{address}");
-        pki.write_admin_kubeconfig(&dir.path().join("admin.kubeconfig"), &url).unwrap();
+        let admin = pki.identity(&Leaf::Admin).unwrap();
+        pki.write_admin_kubeconfig(&dir.path().join("admin.kubeconfig"), &url, admin).unwrap();
         let test = Self { dir, url, pki, registry, kernel, server, store };
         test.service_account("default").await;
         test

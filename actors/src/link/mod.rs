@@ -17,6 +17,7 @@ mod frame;
 mod health;
 mod hub;
 mod member_follower;
+mod rotating_client;
 mod session;
 mod upgrade;
 
@@ -27,6 +28,7 @@ pub use error::LinkError;
 pub use frame::{LogRequest, Request};
 pub use hub::Hub;
 pub use member_follower::{MemberFollower, MemberFollowerArgs};
+pub use rotating_client::RotatingClient;
 pub use session::LinkStream;
 
 /// Path of the upgrade request a node makes on the API port.

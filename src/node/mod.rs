@@ -1,5 +1,8 @@
 //! A worker: its identity on disk, and everything it runs.
 
+mod identity;
+mod renewal;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -15,17 +18,15 @@ use kabuki_actors::{
     proxy::{self, NetworkHandle, NetworkSettings},
 };
 use kabuki_runtime::{Runtime, RuntimeConfig, net::Cidr};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use self::identity::MEMBERS_FILE;
+pub use self::identity::{NodeIdentity, identity, local_identity};
 use crate::{
     cmd::{ClusterOptions, NodeOptions, instance_suffix},
-    join::{self, JoinRequest, JoinToken, Role},
-    pki::{self, ClusterPki, Issued, read_file, write_private, write_public},
+    pki::{self, ClusterPki, Credential},
 };
 
-/// Version of `node.json`.
-const STATE_VERSION: u32 = 1;
 /// Address of the cluster DNS on every node.
 pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 
@@ -39,28 +40,6 @@ const MAX_PODS: u32 = 110;
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Keeps the node's pod CIDR.
 const POD_CIDR_FILE: &str = "pod-cidr";
-/// Keeps the members' addresses as last seen, one per line.
-const MEMBERS_FILE: &str = "members";
-
-/// What `node.json` keeps.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct NodeState {
-    version: u32,
-    name: String,
-}
-
-/// Who a node is and whom it talks to.
-pub struct NodeIdentity {
-    /// Its name.
-    pub name: String,
-    /// The cluster's authority, PEM.
-    pub ca_pem: String,
-    /// Its client certificate.
-    pub client: Issued,
-    /// `host:port` of the members' API ports.
-    pub members: Vec<String>,
-}
-
 /// Directories and groups of one node.
 #[derive(Debug, Clone)]
 pub struct NodePaths {
@@ -104,58 +83,22 @@ impl NodePaths {
     }
 }
 
-/// The identity of a node that joins from elsewhere: kept from before, or got with the token.
-///
-/// # Errors
-/// When there is neither, the cluster refuses, or the data directory is another node's.
-pub async fn identity(
-    cluster: &ClusterOptions,
-    joining: Option<(&str, &JoinToken)>,
-) -> anyhow::Result<NodeIdentity> {
-    let name = cluster.machine_name()?;
-    let dir = cluster.data_dir.join("node");
-    if let Some(kept) = load(&dir, &name)? {
-        return Ok(kept);
-    }
-    let Some((url, token)) = joining else {
-        bail!("this node has not joined a cluster yet: pass --join URL --token TOKEN");
-    };
-    let (csr, key_pem) = pki::request()?;
-    let request = JoinRequest { role: Role::Node, name: name.clone(), csr: Some(csr) };
-    let answer = join::join(url, token, &request).await?;
-    let cert_pem = answer.client_certificate.context("the cluster's answer has no certificate")?;
-    let members: Vec<String> = answer.members.into_iter().map(|m| m.api_addr).collect();
-    let identity =
-        NodeIdentity { name, ca_pem: answer.ca, client: Issued { cert_pem, key_pem }, members };
-    save(&dir, &identity)?;
-    Ok(identity)
-}
-
-/// The identity of the node inside `kabuki up`, issued by the member beside it.
-///
-/// # Errors
-/// When no certificate can be made.
-pub fn local_identity(
-    name: &str,
-    pki: &ClusterPki,
-    api_addr: &str,
-) -> anyhow::Result<NodeIdentity> {
-    Ok(NodeIdentity {
-        name: name.to_string(),
-        ca_pem: pki.ca.cert_pem().to_string(),
-        client: pki.client(&format!("system:node:{name}"), &["system:nodes"])?,
-        members: vec![api_addr.to_string()],
-    })
-}
-
 /// What a node keeps alive while it runs.
 pub struct Node {
     _balancer: Option<link::Balancer>,
     _dialer: link::Dialer,
 }
 
-/// Starts everything of a node below the kernel's root. `local_api` is the API of a member in this
-/// process; other nodes go through a balancer.
+/// The member in the same process, when there is one.
+pub struct LocalMember {
+    /// Its API.
+    pub api: SocketAddr,
+    /// Issues the node's certificate without asking over the network.
+    pub pki: Arc<ClusterPki>,
+}
+
+/// Starts everything of a node below the kernel's root. Without a member in this process it goes
+/// through a balancer.
 ///
 /// # Errors
 /// When the runtime or the link cannot be set up.
@@ -164,7 +107,7 @@ pub async fn start(
     options: &NodeOptions,
     identity: NodeIdentity,
     kernel: &Kernel,
-    local_api: Option<SocketAddr>,
+    local: Option<LocalMember>,
 ) -> anyhow::Result<Node> {
     let IpAddr::V4(address) = cluster.address()? else {
         bail!("nodes need an IPv4 address: pass --advertise-address");
@@ -174,9 +117,10 @@ pub async fn start(
         Runtime::new(paths.runtime()?).await.context("cannot open the container runtime")?;
     crate::control::serve(&paths.run, &runtime).context("cannot make the control socket")?;
     let (members, seen) = watch::channel(identity.members.clone());
-    let tls = Arc::new(pki::client_config(&identity.ca_pem, Some(&identity.client))?);
-    let (balancer, api_address) = match local_api {
-        Some(address) => (None, address),
+    let credential = Credential::new(identity.client.clone(), "")?;
+    let tls = Arc::new(pki::client_config(&identity.ca_pem, Some(&credential), cluster.clock)?);
+    let (balancer, api_address) = match &local {
+        Some(member) => (None, member.api),
         None => {
             let config = link::BalancerConfig {
                 members: seen.clone(),
@@ -189,7 +133,7 @@ pub async fn start(
             (Some(balancer), address)
         }
     };
-    let client = link::api_client(&link::ApiClientConfig {
+    let (client, rotating) = link::RotatingClient::new(link::ApiClientConfig {
         address: api_address,
         server_name: SERVER_NAME.to_string(),
         ca_pem: identity.ca_pem.clone(),
@@ -204,6 +148,7 @@ pub async fn start(
         members,
         memory: paths.root.join(MEMBERS_FILE),
     };
+    renewal::start(&stage, &identity, credential, rotating, &paths.root, (local, cluster.clock));
     stage.start::<link::MemberFollower>("members", follower, ChildSpec::default());
     let network = start_network(&stage, &client, &identity.name, address, &paths).await?;
     let config = NodeConfig {
@@ -289,58 +234,9 @@ fn labels(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         .collect()
 }
 
-fn load(dir: &Path, name: &str) -> anyhow::Result<Option<NodeIdentity>> {
-    let path = dir.join("node.json");
-    let Some(text) = read_file(&path)? else { return Ok(None) };
-    let state: NodeState = serde_json::from_str(&text).with_context(|| {
-        format!("{} is damaged: remove the node directory and join anew", path.display())
-    })?;
-    if state.version != STATE_VERSION {
-        bail!("{} is of a newer version: use a newer kabuki", path.display());
-    }
-    if state.name != name {
-        bail!(
-            "{} belongs to node {:?}, not {name:?}: pass --name {} or another --data-dir",
-            dir.display(),
-            state.name,
-            state.name
-        );
-    }
-    let need = |file: &str| -> anyhow::Result<String> {
-        read_file(&dir.join(file))?
-            .with_context(|| format!("{} is missing: join anew", dir.join(file).display()))
-    };
-    Ok(Some(NodeIdentity {
-        name: state.name,
-        ca_pem: need("ca.crt")?,
-        client: Issued { cert_pem: need("client.crt")?, key_pem: need("client.key")? },
-        members: need(MEMBERS_FILE)?.lines().map(String::from).collect(),
-    }))
-}
-
-// `node.json` goes last: its presence says that the others are complete.
-fn save(dir: &Path, identity: &NodeIdentity) -> anyhow::Result<()> {
-    write_public(&dir.join("ca.crt"), &identity.ca_pem)?;
-    write_private(&dir.join("client.key"), &identity.client.key_pem)?;
-    write_public(&dir.join("client.crt"), &identity.client.cert_pem)?;
-    write_public(&dir.join(MEMBERS_FILE), &identity.members.join("\n"))?;
-    let state = NodeState { version: STATE_VERSION, name: identity.name.clone() };
-    write_private(&dir.join("node.json"), &serde_json::to_string_pretty(&state)?)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn identity(name: &str) -> NodeIdentity {
-        NodeIdentity {
-            name: name.into(),
-            ca_pem: "ca".into(),
-            client: Issued { cert_pem: "cert".into(), key_pem: "key".into() },
-            members: vec!["10.0.0.1:6443".into()],
-        }
-    }
 
     #[test]
     fn a_damaged_pod_cidr_is_forgotten() {
@@ -348,16 +244,5 @@ mod tests {
         for bad in ["", "10.244.3.0", "x/24", "10.244.3.0/99"] {
             assert!(parse_cidr(bad).is_none(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_node_remembers_who_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(load(dir.path(), "a").unwrap().is_none());
-        save(dir.path(), &identity("a")).unwrap();
-        assert_eq!(load(dir.path(), "a").unwrap().unwrap().members, ["10.0.0.1:6443"]);
-        assert!(load(dir.path(), "b").err().unwrap().to_string().contains("--name a"));
-        std::fs::remove_file(dir.path().join("client.key")).unwrap();
-        assert!(load(dir.path(), "a").err().unwrap().to_string().contains("client.key"));
     }
 }
