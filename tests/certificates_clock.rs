@@ -121,6 +121,23 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Waits until every certificate of the member is renewed, the peers' too.
+    async fn ready(&self) {
+        let begin = Instant::now();
+        loop {
+            let answer = self.client().get(format!("{}/readyz", self.url())).send().await;
+            let answer = answer.expect("readyz");
+            if answer.status() == StatusCode::OK {
+                return;
+            }
+            let text = answer.text().await.unwrap_or_default();
+            assert!(begin.elapsed() < STEP, "{text}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
 async fn joined(first: &Running, dir: &Path, name: &str) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kabuki"));
     command.args(["token", "create", "--role=server"]);
@@ -154,8 +171,7 @@ async fn time_moves_past_the_end_of_every_certificate() {
 
     for member in [&first, &second] {
         member.created(&format!("on-{}", member.flags.cluster.machine_name().unwrap())).await;
-        let ready = member.client().get(format!("{}/readyz", member.url())).send().await;
-        assert_eq!(ready.expect("readyz").status(), StatusCode::OK);
+        member.ready().await;
     }
     let renewed = Validity::of_pem("admin", &first.admin().cert_pem).expect("certificate");
     let before = Validity::of_pem("admin", &gone.cert_pem).expect("certificate");
