@@ -8,6 +8,8 @@
 
 pub mod decode;
 pub mod defaults;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod kind;
 pub mod meta;
 pub mod name;

@@ -190,7 +190,7 @@ pub(crate) fn decode_entry(bytes: &Bytes) -> Result<Entry, Malformed> {
     let kind = reader.u8("log entry kind")?;
     let payload = bytes.slice(reader.at..);
     let payload = match kind {
-        KIND_BLANK => EntryPayload::Blank,
+        KIND_BLANK if payload.is_empty() => EntryPayload::Blank,
         KIND_NORMAL => EntryPayload::Normal(Proposal(payload)),
         KIND_MEMBERSHIP => match serde_json::from_slice(&payload) {
             Ok(membership) => EntryPayload::Membership(membership),
@@ -326,6 +326,23 @@ mod tests {
             flipped[cut] ^= 0x40;
             assert!(decode_entry(&flipped.into()).is_err(), "flip at {cut}");
         }
+    }
+
+    /// Found by the fuzz target `log_entry`.
+    #[test]
+    fn a_blank_entry_with_bytes_behind_it_is_refused() {
+        let mut bytes = vec![ENTRY_VERSION, 0, 0, 0, 0];
+        bytes.extend([3u64.to_be_bytes(), 14u64.to_be_bytes()].concat());
+        bytes.push(KIND_BLANK);
+        let sealed = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            let crc = crc32c::crc32c(&bytes[5..]);
+            bytes[1..5].copy_from_slice(&crc.to_be_bytes());
+            Bytes::from(bytes)
+        };
+        assert!(decode_entry(&sealed(&bytes)).is_ok());
+        bytes.push(0);
+        assert!(decode_entry(&sealed(&bytes)).is_err());
     }
 
     #[test]

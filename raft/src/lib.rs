@@ -12,6 +12,8 @@ mod consensus;
 mod duty;
 mod error;
 mod faults;
+#[doc(hidden)]
+pub mod fuzzing;
 mod home;
 mod log;
 mod members;

@@ -1,6 +1,9 @@
 //! Query strings, and the options the API reads from them.
 
-use std::time::Duration;
+use std::{
+    num::{IntErrorKind, ParseIntError},
+    time::Duration,
+};
 
 use kabuki_actors::registry::{
     DeleteOptions, FieldValidation, ListOptions, Propagation, WatchOptions,
@@ -65,10 +68,12 @@ impl Query {
     pub fn int(&self, name: &str) -> Result<Option<i64>, Status> {
         match self.find(name) {
             None | Some("") => Ok(None),
-            Some(text) => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!(
-                    "strconv.ParseInt: parsing {text:?}: invalid syntax in parameter {name}"
-                ))
+            Some(text) => text.parse().map(Some).map_err(|e: ParseIntError| {
+                let why = match e.kind() {
+                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: {why}"))
             }),
         }
     }
@@ -79,6 +84,7 @@ impl Query {
     /// 400 for a limit that is no number.
     pub fn list_options(&self, namespace: &str) -> Result<ListOptions, Status> {
         let limit = self.int("limit")?.unwrap_or(0);
+        self.int("timeoutSeconds")?;
         Ok(ListOptions {
             namespace: some(namespace),
             label_selector: self.get("labelSelector").to_owned(),
@@ -91,8 +97,13 @@ impl Query {
     }
 
     /// The options of a watch.
-    pub fn watch_options(&self, namespace: &str) -> WatchOptions {
-        WatchOptions {
+    ///
+    /// # Errors
+    /// 400 for a limit or a timeout that is no number.
+    pub fn watch_options(&self, namespace: &str) -> Result<WatchOptions, Status> {
+        self.int("limit")?;
+        self.int("timeoutSeconds")?;
+        Ok(WatchOptions {
             namespace: some(namespace),
             label_selector: self.get("labelSelector").to_owned(),
             field_selector: self.get("fieldSelector").to_owned(),
@@ -100,7 +111,7 @@ impl Query {
             resource_version_match: self.get("resourceVersionMatch").to_owned(),
             send_initial_events: self.flag("sendInitialEvents"),
             allow_bookmarks: self.is_set("allowWatchBookmarks"),
-        }
+        })
     }
 
     /// `dryRun`, of which `All` is the only value; `kind` names the options in the error.

@@ -72,7 +72,7 @@ async fn scale(
         _ => {
             let mut info = call.request_info("PatchOptions")?;
             let (patch_kind, patch) = write::decode_patch(call, body(payload).await?).await?;
-            info.duplicate_fields = patch.duplicate_fields;
+            info.duplicates = patch.duplicates;
             registry.patch_scale(&info, kind, namespace, name, patch_kind, &patch.object).await?
         }
     };

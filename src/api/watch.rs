@@ -62,7 +62,7 @@ pub(super) async fn serve(
     let (accepted, _) = call.negotiate(Offer::Watch)?;
     let include = call.include()?;
     let (namespace, name) = call.object_name();
-    let mut options = call.query.watch_options(namespace);
+    let mut options = call.query.watch_options(namespace)?;
     if !name.is_empty() {
         options.field_selector = format!("metadata.name={name}");
     }

@@ -32,7 +32,7 @@ pub(super) async fn decode(
 ) -> Result<serde_json::Value, Status> {
     let media = accept::body_media(&call.content_type)?;
     let decoded = run(body, move |body| decode::decode(body, media, kind)).await?;
-    info.duplicate_fields = decoded.duplicate_fields;
+    info.duplicates = decoded.duplicates;
     Ok(decoded.object)
 }
 
@@ -108,7 +108,7 @@ pub(super) async fn patch_part(
     call.negotiate(Offer::Single)?;
     let mut info = call.request_info("PatchOptions")?;
     let (patch_kind, decoded) = decode_patch(call, body).await?;
-    info.duplicate_fields = decoded.duplicate_fields;
+    info.duplicates = decoded.duplicates;
     let (namespace, name) = call.object_name();
     let registry = &face.registry;
     let written =

@@ -9,6 +9,8 @@ mod authenticator;
 mod authorizer;
 mod bootstrap_token;
 mod escalation;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod node_rules;
 mod rbac;

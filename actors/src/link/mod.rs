@@ -14,6 +14,8 @@ mod compat;
 mod dialer;
 mod error;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod hub;
 mod member_follower;

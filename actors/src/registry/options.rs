@@ -1,5 +1,6 @@
 //! What a request asks of the registry: who, how, and which objects.
 
+use kabuki_api::decode::Duplicates;
 use serde_json::Value;
 
 use crate::auth::UserInfo;
@@ -25,8 +26,8 @@ pub struct RequestInfo {
     pub field_manager: String,
     /// `fieldValidation`.
     pub field_validation: FieldValidation,
-    /// Paths of duplicate fields the decoder saw in the body.
-    pub duplicate_fields: Vec<String>,
+    /// Keys the decoder saw twice in the body.
+    pub duplicates: Duplicates,
     /// `dryRun=All`: everything but storing.
     pub dry_run: bool,
 }
@@ -43,7 +44,7 @@ impl RequestInfo {
             },
             field_manager: component.to_owned(),
             field_validation: FieldValidation::Ignore,
-            duplicate_fields: Vec::new(),
+            duplicates: Duplicates::default(),
             dry_run: false,
         }
     }

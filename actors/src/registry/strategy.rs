@@ -6,7 +6,7 @@ use kabuki_api::{
     defaults,
     kind::{CLUSTER_ROLE_BINDING, DEPLOYMENT, Kind, NAMESPACE, POD, ROLE_BINDING},
     schema,
-    status::{Status, strict_errors},
+    status::Status,
     validate::FieldError,
 };
 use serde_json::{Map, Value, json};
@@ -56,11 +56,11 @@ pub(super) fn accept(
     drop_nulls(object);
     if info.field_validation != FieldValidation::Ignore {
         let unknown = schema::unknown_fields(kind, object);
-        if !unknown.is_empty() || !info.duplicate_fields.is_empty() {
+        if !unknown.is_empty() || !info.duplicates.is_empty() {
             if info.field_validation == FieldValidation::Strict {
-                return Err(Status::strict_decoding(kind, &unknown, &info.duplicate_fields));
+                return Err(Status::strict_decoding(kind, &unknown, &info.duplicates));
             }
-            let texts = strict_errors(&unknown, &info.duplicate_fields);
+            let texts = info.duplicates.warnings(&unknown);
             warnings.extend(texts.into_iter().take(WARNINGS_MAX));
         }
     }

@@ -1,22 +1,19 @@
 //! JSON bodies.
 
 use super::{
-    Decoded,
+    Decoded, go_json,
     tree::{Budget, Tree},
 };
 
 pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
-    // Every value takes at least two bytes, so the size bounds the values; the budget is for YAML.
-    let tree = Tree::new(Budget::unlimited());
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let object = tree.read(&mut reader).map_err(|e| wording(&e))?;
-    reader.end().map_err(|e| format!("invalid character after top-level value: {e}"))?;
-    Ok(Decoded { object, duplicate_fields: tree.into_duplicates() })
+    read(body).map_err(|e| go_json::syntax_error(body).unwrap_or_else(|| e.to_string()))
 }
 
-fn wording(error: &serde_json::Error) -> String {
-    if error.is_eof() {
-        return "unexpected end of JSON input".to_owned();
-    }
-    error.to_string()
+fn read(body: &[u8]) -> serde_json::Result<Decoded> {
+    // Every value takes at least two bytes, so the size bounds the values; the budget is for YAML.
+    let tree = Tree::new(Budget::unlimited(), None);
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let object = tree.read(&mut reader)?;
+    reader.end()?;
+    Ok(Decoded { object, duplicates: tree.into_duplicates() })
 }

@@ -1,12 +1,17 @@
 //! Request bodies into objects: JSON, YAML and protobuf, each limited in size, depth and number of
 //! values before anything is built from it.
 
+mod duplicates;
+mod go_json;
 mod json;
+mod plain;
 mod protobuf;
+mod source;
 mod tree;
 mod wire;
 mod yaml;
 
+pub use duplicates::Duplicates;
 use serde_json::Value;
 
 use crate::{
@@ -50,8 +55,8 @@ impl Media {
 pub struct Decoded {
     /// The object.
     pub object: Value,
-    /// Paths of keys that occurred twice in one object; the last value won.
-    pub duplicate_fields: Vec<String>,
+    /// Keys that occurred twice in one object; the last value won.
+    pub duplicates: Duplicates,
 }
 
 /// Decodes one object. `expected` says which kind the URL means: it fills in a missing
@@ -67,7 +72,7 @@ pub fn decode(body: &[u8], media: Media, expected: &'static Kind) -> Result<Deco
     let unrecognised = |detail: &str| unrecognised(expected, detail, body);
     if media == Media::Protobuf {
         let object = protobuf::decode(body, expected)?;
-        return Ok(Decoded { object, duplicate_fields: Vec::new() });
+        return Ok(Decoded { object, duplicates: Duplicates::default() });
     }
     let mut decoded = match media {
         Media::Yaml => yaml::decode(body).map_err(|e| unrecognised(&e))?,
@@ -75,10 +80,7 @@ pub fn decode(body: &[u8], media: Media, expected: &'static Kind) -> Result<Deco
             unrecognised(&format!("couldn't get version/kind; json parse error: {e}"))
         })?,
     };
-    check_type(&mut decoded.object, expected)?;
-    if media == Media::Yaml {
-        yaml::resolve_octals(expected, &mut decoded.object);
-    }
+    check_type(&mut decoded.object, expected, body)?;
     Ok(decoded)
 }
 
@@ -149,25 +151,41 @@ fn summary(body: &[u8]) -> String {
     }
 }
 
+/// The type upstream reads first, as Go prints it.
+const TYPE_META: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 /// Fills in `apiVersion` and `kind`, or refuses those of another kind.
-fn check_type(object: &mut Value, expected: &Kind) -> Result<(), Status> {
+fn check_type(object: &mut Value, expected: &Kind, body: &[u8]) -> Result<(), Status> {
+    let refuse = |detail: &str| {
+        let detail =
+            format!("couldn't get version/kind; json parse error: json: cannot unmarshal {detail}");
+        Err(unrecognised(expected, &detail, body))
+    };
+    let found = json_type(object);
     let Value::Object(map) = object else {
-        return Err(Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: the body is not an object",
-            expected.kind
-        )));
+        return refuse(&format!("{found} into Go value of type {TYPE_META}"));
     };
-    let text = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => Some(String::new()),
-        Some(Value::String(s)) => Some(s.clone()),
-        Some(_) => None,
+    let text = |field: &str| match map.get(field) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(s)) => Ok(s.clone()),
+        Some(other) => {
+            let found = json_type(other);
+            refuse(&format!("{found} into Go struct field .{field} of type string"))
+                .map(|()| String::new())
+        }
     };
-    let (Some(version), Some(kind)) = (text(map.get("apiVersion")), text(map.get("kind"))) else {
-        return Err(Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; apiVersion and kind must be strings",
-            expected.kind
-        )));
-    };
+    let (version, kind) = (text("apiVersion")?, text("kind")?);
     let wanted = expected.api_version();
     if !version.is_empty() && version != wanted {
         return Err(Status::bad_request(format!(

@@ -37,7 +37,7 @@ pub(super) fn decode(body: &[u8], expected: &Kind) -> Result<Value, Status> {
     }
     // Delete options come with the meta version or that of any group.
     if expected != crate::kind::DELETE_OPTIONS {
-        super::check_type(&mut object, expected)?;
+        super::check_type(&mut object, expected, body)?;
     }
     Ok(object)
 }

@@ -15,7 +15,7 @@ fn json_records_duplicates() {
         "template":{"spec":{"containers":[{"name":"x"},{"name":"y","name":"z"}]}},"replicas":2}}"#;
     let decoded = decode(body, Media::Json, DEPLOYMENT).unwrap();
     assert_eq!(
-        decoded.duplicate_fields,
+        decoded.duplicates.paths(),
         ["metadata.name", "spec.template.spec.containers[1].name", "spec.replicas"]
     );
     assert_eq!(decoded.object["spec"]["replicas"], 2);
@@ -48,17 +48,58 @@ fn other_kinds_are_refused() {
 
 #[test]
 fn yaml_is_read_with_kubernetes_habits() {
-    let body = b"---\n# comment\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  8080: \"x\"\n  true: y\n  t: |\n    line\n";
+    let body = b"---\n# comment\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  8080: \"x\"\n  yes: z\n  'no': \"yes\"\n  s: !!str no\n  t: |\n    line\n";
     let decoded = decode(body, Media::Yaml, CONFIG_MAP).unwrap();
-    assert_eq!(decoded.object["data"], json!({"8080": "x", "true": "y", "t": "line\n"}));
-    let body = b"metadata: {name: a}\nspec:\n  volumes:\n  - name: v\n    secret: {defaultMode: 0644, secretName: '0644'}\n";
+    assert_eq!(
+        decoded.object["data"],
+        json!({"8080": "x", "true": "z", "no": "yes", "s": "no", "t": "line\n"})
+    );
+    let body = b"metadata: {name: a}\nspec:\n  hostNetwork: on\n  volumes:\n  - name: v\n    secret: {defaultMode: 0644, secretName: '0644'}\n";
     let decoded = decode(body, Media::Yaml, POD).unwrap();
     let secret = &decoded.object["spec"]["volumes"][0]["secret"];
     assert_eq!(*secret, json!({"defaultMode": 420, "secretName": "0644"}));
+    assert_eq!(decoded.object["spec"]["hostNetwork"], true);
     let decoded = decode(b"{\"metadata\":{\"name\":\"a\"}}", Media::Yaml, POD).unwrap();
     assert_eq!(decoded.object["metadata"]["name"], "a");
     let anchors = b"metadata: &m {name: a}\nspec: *m\n";
     assert_eq!(decode(anchors, Media::Yaml, POD).unwrap().object["spec"], json!({"name": "a"}));
+}
+
+#[test]
+fn merge_keys_are_spliced_in() {
+    let body = b"x: &x {a: '1', b: '1'}\ny: &y {b: '2', c: '2'}\nmetadata: {name: a}\ndata:\n  <<: [*x, *y]\n  c: '3'\n";
+    let decoded = decode(body, Media::Yaml, CONFIG_MAP).unwrap();
+    assert_eq!(decoded.object["data"], json!({"a": "1", "b": "1", "c": "3"}));
+    let text = error(b"data:\n  <<: 1\n", Media::Yaml, CONFIG_MAP);
+    assert!(text.contains("map merge requires map or sequence of maps as the value"), "{text}");
+    let quoted = b"data:\n  '<<': x\n";
+    let decoded = decode(quoted, Media::Yaml, CONFIG_MAP).unwrap();
+    assert_eq!(decoded.object["data"], json!({"<<": "x"}));
+}
+
+#[test]
+fn yaml_duplicates_are_named_by_line() {
+    let body = b"metadata:\n  name: a\n  name: b\nspec:\n  paused: true\n  template:\n    spec: {}\n  paused: true\n  template:\n    # below\n    spec: {}\n";
+    let decoded = decode(body, Media::Yaml, DEPLOYMENT).unwrap();
+    assert_eq!(
+        decoded.duplicates.error(&[]),
+        "yaml: unmarshal errors:\n  line 3: key \"name\" already set in map\n  line 8: key \"paused\" already set in map\n  line 11: key \"template\" already set in map"
+    );
+}
+
+#[test]
+fn yaml_errors_say_the_line_as_go_yaml_does() {
+    for (body, want) in [
+        ("a: b: c\n", "yaml: mapping values are not allowed in this context"),
+        ("a: b\nc: d: e\n", "yaml: line 2: mapping values are not allowed in this context"),
+        ("a:\n  - b\n c: d\n", "yaml: line 2: did not find expected key"),
+        ("a: [1\n", "yaml: line 1: did not find expected ',' or ']'"),
+        ("a: .inf\n", "json: unsupported value: +Inf"),
+        ("a: *b\n", "yaml: unknown anchor"),
+    ] {
+        let text = error(body.as_bytes(), Media::Yaml, POD);
+        assert!(text.contains(&format!("error converting YAML to JSON: {want}")), "{text}");
+    }
 }
 
 #[test]

@@ -1,15 +1,10 @@
 //! YAML bodies. serde_yaml turns the whole document into events before it hands out values, so
 //! their number is bounded from the text first; aliases are bounded while values are built.
 
-use serde_json::Value;
-
 use super::{
     Decoded, json,
-    tree::{Budget, Tree},
-};
-use crate::{
-    kind::Kind,
-    schema::{self, Message, Shape, Type},
+    source::Source,
+    tree::{Budget, TOO_MUCH, Tree},
 };
 
 /// Most characters that can begin a YAML node; bounds events (about 150 bytes each) and the
@@ -30,6 +25,10 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
     {
         return Ok(decoded);
     }
+    read(body).map_err(|text| format!("error converting YAML to JSON: {text}"))
+}
+
+fn read(body: &[u8]) -> Result<Decoded, String> {
     let structure = body
         .iter()
         .filter(|b| matches!(b, b'[' | b']' | b'{' | b'}' | b',' | b':' | b'-' | b'?' | b'\n'))
@@ -41,13 +40,52 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded, String> {
     let Some(document) = documents.next() else {
         return Err("yaml: the body is empty".to_owned());
     };
-    let tree = Tree::new(Budget::new(MAX_VALUES, MAX_TEXT_BYTES));
-    let object = tree.read(document).map_err(|e| format!("yaml: {e}"))?;
-    let single = documents.all(|d| Tree::new(Budget::new(1, 0)).read(d).is_ok_and(|v| v.is_null()));
-    if !single {
+    let tree = Tree::new(Budget::new(MAX_VALUES, MAX_TEXT_BYTES), Some(Source::new(body)));
+    let object = tree.read(document).map_err(|e| wording(&e))?;
+    let null = |d| {
+        Tree::new(Budget::new(1, 0), None).read(d).is_ok_and(|v: serde_json::Value| v.is_null())
+    };
+    if !documents.all(null) {
         return Err("yaml: the body must hold exactly one document".to_owned());
     }
-    Ok(Decoded { object, duplicate_fields: tree.into_duplicates() })
+    Ok(Decoded { object, duplicates: tree.into_duplicates() })
+}
+
+/// go-yaml's text of an error: it is libyaml's as well, but the line stands first, and that of the
+/// parser counts from zero.
+fn wording(error: &serde_yaml::Error) -> String {
+    const OF_THE_PARSER: [&str; 7] = [
+        "did not find expected '-' indicator",
+        "did not find expected key",
+        "did not find expected ',' or ']'",
+        "did not find expected ',' or '}'",
+        "did not find expected node content",
+        "did not find expected <document start>",
+        "found undefined tag handle",
+    ];
+    /// Beginnings of the errors made while values are built; serde_yaml puts a path before them.
+    const OWN: [(&str, &str); 4] = [
+        ("yaml: ", TOO_MUCH),
+        ("yaml: ", "exceeded max depth"),
+        ("yaml: ", "map merge requires map or sequence of maps as the value"),
+        ("", "json: unsupported value"),
+    ];
+    let text = error.to_string();
+    let (problem, rest) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
+    for (prefix, own) in OWN {
+        if let Some(at) = problem.find(own) {
+            return format!("{prefix}{}", &problem[at..]);
+        }
+    }
+    // Of problem and context, both with their place, go-yaml shows the problem.
+    let (problem, rest) = text.split_once(" at line ").unwrap_or((problem, rest));
+    let line: Option<usize> = rest.split(' ').next().and_then(|n| n.parse().ok());
+    let counted = if OF_THE_PARSER.contains(&problem) { 1 } else { 0 };
+    match line {
+        Some(line) if line > 1 => format!("yaml: line {}: {problem}", line - counted),
+        Some(_) => format!("yaml: {problem}"),
+        None => text,
+    }
 }
 
 /// An upper bound of how deep flow collections can nest. Openers count unless they are closed on
@@ -69,46 +107,4 @@ fn unclosed(body: &[u8]) -> usize {
         total += open;
     }
     total
-}
-
-/// Numbers such as `0644` are octal in the YAML that Kubernetes reads, and text in YAML 1.2: where
-/// the kind wants a number, they become one.
-pub(super) fn resolve_octals(kind: &Kind, object: &mut Value) {
-    if let Some(message) = schema::table().of(kind) {
-        walk(message, object);
-    }
-}
-
-fn walk(message: &Message, value: &mut Value) {
-    let Value::Object(map) = value else { return };
-    for (key, value) in map.iter_mut() {
-        let Some(field) = message.field(key) else { continue };
-        match (field.ty, field.shape) {
-            (Type::Int32 | Type::Int64, Shape::One | Shape::Pointer) => octal(value),
-            (Type::Message(index), shape) => {
-                let Some(inner) = schema::table().get(index) else { continue };
-                match (shape, value) {
-                    (Shape::List, Value::Array(items)) => {
-                        items.iter_mut().for_each(|v| walk(inner, v));
-                    }
-                    (Shape::Map, Value::Object(map)) => {
-                        map.values_mut().for_each(|v| walk(inner, v));
-                    }
-                    (Shape::One | Shape::Pointer, value) => walk(inner, value),
-                    _ => {}
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn octal(value: &mut Value) {
-    if let Value::String(text) = value
-        && let Some(digits) = text.strip_prefix('0')
-        && let Ok(number) = i64::from_str_radix(digits.strip_prefix('o').unwrap_or(digits), 8)
-        && number >= 0
-    {
-        *value = number.into();
-    }
 }

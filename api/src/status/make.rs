@@ -2,6 +2,7 @@
 
 use super::{Cause, Details, Status};
 use crate::{
+    decode::Duplicates,
     kind::Kind,
     text::{quote, quoted_list},
     validate::FieldError,
@@ -303,14 +304,10 @@ impl Status {
         ))
     }
 
-    /// 400 of `fieldValidation=Strict`: unknown and duplicate fields, given as paths.
-    pub fn strict_decoding(kind: &Kind, unknown: &[String], duplicate: &[String]) -> Self {
-        let detail = strict_errors(unknown, duplicate).join(", ");
-        Self::cannot_be_handled(
-            kind.version,
-            kind.kind,
-            &format!("strict decoding error: {detail}"),
-        )
+    /// 400 of `fieldValidation=Strict`: unknown fields, given as paths, and keys that occur twice.
+    pub fn strict_decoding(kind: &Kind, unknown: &[String], duplicates: &Duplicates) -> Self {
+        let detail = format!("strict decoding error: {}", duplicates.error(unknown));
+        Self::cannot_be_handled(kind.version, kind.kind, &detail)
     }
 
     /// 400: one of a closed set was expected in a parameter.
@@ -337,11 +334,4 @@ impl Status {
         "Success".clone_into(&mut status.status);
         status
     }
-}
-
-/// Texts of unknown and duplicate fields as `Warning` headers and strict errors carry them.
-pub fn strict_errors(unknown: &[String], duplicate: &[String]) -> Vec<String> {
-    let unknown = unknown.iter().map(|path| format!("unknown field {}", quote(path)));
-    let duplicate = duplicate.iter().map(|path| format!("duplicate field {}", quote(path)));
-    unknown.chain(duplicate).collect()
 }

@@ -2,7 +2,7 @@
 //! (apimachinery `pkg/api/errors/errors.go`). Clients decide by `reason`, people read `message`.
 
 mod make;
-pub use make::{MODIFIED, strict_errors};
+pub use make::MODIFIED;
 #[cfg(test)]
 mod tests;
 

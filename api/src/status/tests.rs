@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::Status;
-use crate::{kind, validate::FieldError};
+use crate::{decode::Duplicates, kind, validate::FieldError};
 
 #[test]
 fn messages_are_upstreams() {
@@ -47,7 +47,7 @@ fn messages_are_upstreams() {
             Status::strict_decoding(
                 kind::DEPLOYMENT,
                 &["spec.foo".into()],
-                &["spec.replicas".into()],
+                &Duplicates::of_paths(vec!["spec.replicas".into()]),
             ),
             400,
             "BadRequest",

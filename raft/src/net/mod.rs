@@ -4,6 +4,7 @@ mod call;
 mod carry;
 mod client;
 mod frame;
+pub(crate) mod fuzzing;
 mod greeting;
 mod message;
 mod network;

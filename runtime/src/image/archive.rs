@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    bounded::{Bounded, unpacked_limit},
     digest,
     manifest::{self, CONFIG_LIMIT_BYTES, Descriptor, Document, MANIFEST_LIMIT_BYTES},
     reference,
@@ -90,12 +91,15 @@ pub(super) async fn load(store: &ImageStore, path: &Path, work: &Path) -> Result
 
 /// Writes every file of the archive to `dir` under a number: names from outside never become paths.
 fn spread(path: &Path, dir: &Path) -> Result<Contents> {
-    let stream = unpack::open_stream(path)?;
+    let packed = fs::metadata(path).map_err(Error::file("cannot open", path))?.len();
+    let limit = unpacked_limit(packed, ARCHIVE_LIMIT_BYTES);
+    let (stream, headers) = Bounded::new(unpack::open_stream(path)?, limit);
     let mut archive = tar::Archive::new(stream);
     let mut contents = Contents { files: HashMap::new(), links: HashMap::new() };
-    let mut total = 0u64;
+    let (mut total, mut count) = (0u64, 0);
     let bad = |e: io::Error| Error::ImageContent(format!("the archive cannot be read: {e}"));
-    for (count, entry) in archive.entries().map_err(bad)?.enumerate() {
+    let mut entries = archive.entries().map_err(bad)?;
+    while let Some(entry) = headers.next(&mut entries) {
         let mut entry = entry.map_err(bad)?;
         let name = normal(&entry.path().map_err(bad)?.to_string_lossy());
         let kind = entry.header().entry_type();
@@ -112,7 +116,7 @@ fn spread(path: &Path, dir: &Path) -> Result<Contents> {
             contents.links.insert(name, target);
         } else if kind.is_file() {
             total = total.saturating_add(entry.size());
-            if total > ARCHIVE_LIMIT_BYTES {
+            if total > limit {
                 return Err(Error::ImageContent("the archive is too large".into()));
             }
             let file = dir.join(count.to_string());
@@ -120,6 +124,8 @@ fn spread(path: &Path, dir: &Path) -> Result<Contents> {
             io::copy(&mut entry, &mut out).map_err(bad)?;
             contents.files.insert(name, file);
         }
+        io::copy(&mut entry, &mut io::sink()).map_err(bad)?;
+        count += 1;
     }
     Ok(contents)
 }

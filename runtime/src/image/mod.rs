@@ -2,8 +2,11 @@
 //! container as read-only overlay layers.
 
 mod archive;
+mod bounded;
 mod digest;
 mod entry;
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod manifest;
 mod pull;

@@ -27,6 +27,7 @@ use nix::{
 use tar::{Entry, EntryType};
 
 use super::{
+    bounded::{Bounded, unpacked_limit},
     digest::Hashing,
     entry::{Attributes, attributes, bad, clean_path, device, xattrs},
 };
@@ -48,18 +49,26 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 /// directory `target` and checks that its uncompressed digest is `diff_id`. `parents` are the
 /// directories of the layers below, topmost first.
 pub(super) fn unpack(file: &Path, diff_id: &str, parents: &[PathBuf], target: &Path) -> Result<()> {
-    let stream = open_stream(file)?;
-    let mut hashing = Hashing::new(stream, LAYER_LIMIT_BYTES);
+    let packed = std::fs::metadata(file).map_err(Error::file("cannot read", file))?.len();
+    let limit = unpacked_limit(packed, LAYER_LIMIT_BYTES);
+    let mut hashing = Hashing::new(open_stream(file)?, limit);
     let root = File::open(target).map_err(Error::file("cannot open", target))?;
-    let mut layer = Layer { root, target, parents };
+    let mut layer = Layer { root, target, parents, room: limit };
     {
-        let mut archive = tar::Archive::new(&mut hashing);
-        let entries = archive.entries().map_err(bad("the layer is no tar archive"))?;
-        for (count, entry) in entries.enumerate() {
-            if count as u64 >= ENTRY_LIMIT {
+        let unreadable = || bad("a layer cannot be read");
+        let (stream, headers) = Bounded::new(&mut hashing, limit);
+        let mut archive = tar::Archive::new(stream);
+        let mut entries = archive.entries().map_err(bad("the layer is no tar archive"))?;
+        let mut count = 0;
+        while let Some(entry) = headers.next(&mut entries) {
+            count += 1;
+            if count > ENTRY_LIMIT {
                 return Err(Error::ImageContent(format!("a layer has over {ENTRY_LIMIT} entries")));
             }
-            layer.entry(entry.map_err(bad("a layer cannot be read"))?)?;
+            let mut entry = entry.map_err(unreadable())?;
+            layer.entry(&mut entry)?;
+            // Whatever else the entry has is not a part of the next one's headers.
+            io::copy(&mut entry, &mut io::sink()).map_err(unreadable())?;
         }
     }
     io::copy(&mut hashing, &mut io::sink()).map_err(bad("a layer cannot be read"))?;
@@ -98,16 +107,18 @@ struct Layer<'a> {
     root: File,
     target: &'a Path,
     parents: &'a [PathBuf],
+    /// How much more the files of the layer may hold. Holes of sparse files are not in the stream.
+    room: u64,
 }
 
 impl Layer<'_> {
-    fn entry<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<()> {
+    fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<()> {
         let path = clean_path(&entry.path_bytes())?;
         let kind = entry.header().entry_type();
         let Some(name) = path.file_name().map(OsStr::to_os_string) else {
             // The root directory itself.
             if kind.is_dir() {
-                let attributes = attributes(&entry)?;
+                let attributes = attributes(entry)?;
                 return self.finish_dir(&self.root, &attributes);
             }
             return Ok(());
@@ -120,13 +131,13 @@ impl Layer<'_> {
         if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
             return whiteout(&parent, OsStr::from_bytes(hidden));
         }
-        let attributes = attributes(&entry)?;
-        let xattrs = xattrs(&mut entry)?;
+        let attributes = attributes(entry)?;
+        let xattrs = xattrs(entry)?;
         self.clear(&parent, &name, kind)?;
         let at = |e: nix::Error| failed(&path, e);
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                self.file(&parent, &name, &mut entry, &attributes).map_err(|e| {
+                self.file(&parent, &name, entry, &attributes).map_err(|e| {
                     Error::ImageContent(format!("cannot unpack {}: {e}", path.display()))
                 })?;
             }
@@ -139,9 +150,9 @@ impl Layer<'_> {
                 symlinkat(OsStr::from_bytes(&link), &parent, name.as_os_str()).map_err(at)?;
                 self.finish_node(&parent, &name, &attributes, false).map_err(at)?;
             }
-            EntryType::Link => return self.hard_link(&entry, &parent, &name),
+            EntryType::Link => return self.hard_link(entry, &parent, &name),
             EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                let (kind, device) = device(&entry, kind)?;
+                let (kind, device) = device(entry, kind)?;
                 mknodat(&parent, name.as_os_str(), kind, attributes.mode, device).map_err(at)?;
                 self.finish_node(&parent, &name, &attributes, true).map_err(at)?;
             }
@@ -213,12 +224,14 @@ impl Layer<'_> {
     }
 
     fn file<R: Read>(
-        &self,
+        &mut self,
         parent: &OwnedFd,
         name: &OsStr,
         entry: &mut Entry<'_, R>,
         attributes: &Attributes,
     ) -> io::Result<()> {
+        let too_large = || io::Error::other("larger than the limit for image content");
+        self.room = self.room.checked_sub(entry.size()).ok_or_else(too_large)?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW;
         let fd = nix::fcntl::openat(
             parent,

@@ -1,7 +1,11 @@
 //! Create, update, patch, scale and binding.
 
-use kabuki_api::kind::{
-    CLUSTER_ROLE, CONFIG_MAP, DEPLOYMENT, EVENT, EVENTS_EVENT, LEASE, NAMESPACE, NODE, POD, ROLE,
+use kabuki_api::{
+    decode::Duplicates,
+    kind::{
+        CLUSTER_ROLE, CONFIG_MAP, DEPLOYMENT, EVENT, EVENTS_EVENT, LEASE, NAMESPACE, NODE, POD,
+        ROLE,
+    },
 };
 use serde_json::json;
 
@@ -63,7 +67,7 @@ async fn unknown_fields_warn_or_are_refused() {
     let mut object = config("x", "1");
     object["foo"] = 1.into();
     let mut info = RequestInfo { field_validation: FieldValidation::Strict, ..internal() };
-    info.duplicate_fields = vec!["data.v".into()];
+    info.duplicates = Duplicates::of_paths(vec!["data.v".into()]);
     let status = c.create(&info, CONFIG_MAP, "default", object.clone()).await.unwrap_err();
     assert_eq!(
         status.message,
