@@ -66,7 +66,7 @@ impl Actor for LeaderGate {
     type Context = Ctx<Self>;
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
-        let mut leadership = self.registry.store().leadership();
+        let mut leadership = self.registry.leadership();
         let me = ctx.me();
         ctx.background(async move {
             loop {

@@ -18,6 +18,8 @@ mod replicaset;
 mod small;
 #[cfg(test)]
 mod stage_tests;
+#[cfg(test)]
+mod storm;
 
 use std::sync::Arc;
 

@@ -29,13 +29,28 @@ const PROBE_IDLE: Duration = Duration::from_secs(0);
 /// A sandbox, and where its events can be heard again after a worker's restart.
 #[derive(Clone)]
 pub struct SandboxEntry {
-    /// Held for reading by every start of a container. A start goes on when its worker panics: the
-    /// next worker takes this for writing before it looks, or it would start the container again.
-    pub starts: Arc<tokio::sync::RwLock<()>>,
     /// The sandbox.
     pub sandbox: Arc<dyn PodSandbox>,
     /// Its events.
     pub events: broadcast::Sender<PodEvent>,
+}
+
+/// Work for one pod that outlives the worker that began it.
+#[derive(Default)]
+pub(super) struct PodWork {
+    /// Held for reading by whatever changes the pod's sandbox, volumes or containers. That goes on
+    /// when its worker panics: the next worker takes this for writing before it looks, or it would
+    /// do the same again beside it.
+    pub turn: Arc<tokio::sync::RwLock<()>>,
+    stops: Mutex<HashMap<String, Arc<tokio::sync::Mutex<bool>>>>,
+}
+
+impl PodWork {
+    /// Whether the preStop hook of a container has run; locked while it runs, so that the stop of
+    /// another worker waits for it and does not run it again.
+    pub fn hook_done(&self, id: &str) -> Arc<tokio::sync::Mutex<bool>> {
+        Arc::clone(self.stops.lock().entry(id.to_owned()).or_default())
+    }
 }
 
 /// Shared by every actor of one node.
@@ -59,6 +74,7 @@ pub struct NodeContext {
     /// Whether the pods of an earlier daemon have been taken over.
     pub(super) adopted: AtomicBool,
     sandboxes: Mutex<HashMap<String, SandboxEntry>>,
+    work: Mutex<HashMap<String, Arc<PodWork>>>,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
     statuses: Mutex<HashMap<String, Arc<PodStatus>>>,
 }
@@ -93,6 +109,7 @@ impl NodeContext {
             http,
             adopted: AtomicBool::new(false),
             sandboxes: Mutex::default(),
+            work: Mutex::default(),
             pods: Mutex::default(),
             statuses: Mutex::default(),
             config,
@@ -111,7 +128,7 @@ impl NodeContext {
                 }
             });
         }
-        let entry = SandboxEntry { starts: Arc::default(), sandbox, events };
+        let entry = SandboxEntry { sandbox, events };
         self.sandboxes.lock().insert(entry.sandbox.uid(), entry.clone());
         entry
     }
@@ -124,6 +141,11 @@ impl NodeContext {
     /// Forgets a destroyed sandbox.
     pub fn unregister(&self, uid: &str) {
         self.sandboxes.lock().remove(uid);
+    }
+
+    /// What is being done for a pod.
+    pub(super) fn work(&self, uid: &str) -> Arc<PodWork> {
+        Arc::clone(self.work.lock().entry(uid.to_owned()).or_default())
     }
 
     /// Uids of all sandboxes.
@@ -144,6 +166,7 @@ impl NodeContext {
     /// Forgets a pod.
     pub fn forget_pod(&self, uid: &str) {
         self.pods.lock().remove(uid);
+        self.work.lock().remove(uid);
         self.statuses.lock().remove(uid);
         self.tokens.forget(uid);
     }

@@ -12,6 +12,8 @@ mod bootstrap;
 mod canonical;
 mod create;
 mod delete;
+#[cfg(test)]
+pub(crate) mod faults;
 mod list;
 mod object;
 mod options;

@@ -3,9 +3,13 @@
 use std::{net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use kabuki_api::{kind::Kind, status::Status};
-use kabuki_raft::{Compare, Op, Revision, Store, StoreError, Txn, TxnOutcome};
+use kabuki_raft::{
+    Compare, Event, Leadership, Op, Revision, Store, StoreError, Txn, TxnOutcome, Watch,
+};
 use time::OffsetDateTime;
 
+#[cfg(test)]
+use super::faults::Door;
 use super::{object::Object, view::View};
 use crate::auth::{RbacCache, ServiceAccountKeys};
 
@@ -13,6 +17,8 @@ use crate::auth::{RbacCache, ServiceAccountKeys};
 const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
 /// How often it looks meanwhile.
 const FUTURE_REVISION_POLL: Duration = Duration::from_millis(20);
+/// Compared with a revision it can never have, to pass through the log without writing.
+const SETTLE_KEY: &str = "/settle";
 
 /// What a registry needs to know of its cluster.
 #[derive(Debug, Clone)]
@@ -53,6 +59,9 @@ pub struct Registry {
     inner: Arc<Inner>,
     /// Raft term in which this member must lead for a write to be taken.
     fence: Option<u64>,
+    /// Where tests make the store late, forgetful and unreachable.
+    #[cfg(test)]
+    door: Option<Arc<Door>>,
 }
 
 struct Inner {
@@ -72,14 +81,26 @@ pub(super) enum Commit {
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Store, cfg: RegistryConfig) -> Self {
-        Self { inner: Arc::new(Inner { store, cfg, rbac: RbacCache::default() }), fence: None }
+        let inner = Arc::new(Inner { store, cfg, rbac: RbacCache::default() });
+        Self {
+            inner,
+            fence: None,
+            #[cfg(test)]
+            door: None,
+        }
+    }
+
+    /// The same registry, whose way to the store leads through `door`.
+    #[cfg(test)]
+    pub(crate) fn behind(&self, door: Arc<Door>) -> Self {
+        Self { door: Some(door), ..self.clone() }
     }
 
     /// The same registry, whose writes are refused unless this member leads in `term`: what control
     /// actors write through, so that those of a deposed leader cannot write.
     #[must_use]
     pub fn fenced(&self, term: u64) -> Self {
-        Self { inner: Arc::clone(&self.inner), fence: Some(term) }
+        Self { fence: Some(term), ..self.clone() }
     }
 
     /// The store below.
@@ -106,7 +127,53 @@ impl Registry {
     /// # Errors
     /// 503 or 504 when the leader cannot be reached.
     pub async fn barrier(&self) -> Result<Revision, Status> {
-        self.store().read_barrier().await.map_err(store_status)
+        self.read_barrier().await.map_err(store_status)
+    }
+
+    /// Waits until every write begun through this leadership before is visible here or will never
+    /// be, those included whose answer was lost. A read barrier does not do that: a write without an
+    /// answer may be in the log and not be committed yet. Writes nothing.
+    ///
+    /// # Errors
+    /// 503 or 504 while that cannot be told; ask again.
+    pub(crate) async fn settle(&self) -> Result<(), Status> {
+        let never = Compare { key: SETTLE_KEY.to_owned(), mod_revision: Revision::MAX };
+        let op = Op::Delete { key: SETTLE_KEY.to_owned() };
+        self.commit(vec![never], vec![op]).await.map(drop)
+    }
+
+    /// Who leads, and whether it is this member.
+    pub(crate) fn leadership(&self) -> tokio::sync::watch::Receiver<Leadership> {
+        #[cfg(test)]
+        if let Some(door) = &self.door {
+            return door.leadership();
+        }
+        self.store().leadership()
+    }
+
+    /// The next changes of a watch of the store.
+    pub(crate) async fn next(&self, watch: &mut Watch) -> Result<Vec<Arc<Event>>, StoreError> {
+        #[cfg(test)]
+        if let Some(door) = &self.door {
+            return door.next(watch).await;
+        }
+        watch.next().await
+    }
+
+    async fn read_barrier(&self) -> Result<Revision, StoreError> {
+        #[cfg(test)]
+        if let Some(door) = &self.door {
+            return door.barrier(self.store()).await;
+        }
+        self.store().read_barrier().await
+    }
+
+    async fn write(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
+        #[cfg(test)]
+        if let Some(door) = &self.door {
+            return door.write(self.store(), txn).await;
+        }
+        self.store().write(txn).await
     }
 
     /// One object as applied here, of any kind.
@@ -135,7 +202,7 @@ impl Registry {
         ops: Vec<Op>,
     ) -> Result<Commit, Status> {
         let txn = Txn { compare, ops, fence: self.fence };
-        match self.store().write(txn).await.map_err(store_status)? {
+        match self.write(txn).await.map_err(store_status)? {
             TxnOutcome::Committed { revision, revisions } => {
                 Ok(Commit::Done(revisions.first().copied().unwrap_or(revision)))
             }

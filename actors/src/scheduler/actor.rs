@@ -1,20 +1,18 @@
 //! The scheduler actor: follows pods and nodes, decides, binds.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 use actix::{Actor, Handler, Message};
-use kabuki_api::{
-    kind::{NODE, POD},
-    status::Status,
-};
+use kabuki_api::kind::{NODE, POD};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    assume::{Assumed, settled},
     cluster::Cluster,
     decide::{Misfit, decide},
     hands::{Hands, NAME},
@@ -42,16 +40,21 @@ struct Wake;
 
 /// Finds nodes for pods.
 pub(super) struct Scheduler {
-    hands: Arc<dyn Hands>,
-    cluster: Cluster,
-    queue: PendingPods,
+    pub hands: Arc<dyn Hands>,
+    pub cluster: Cluster,
+    pub queue: PendingPods,
     awaited: HashSet<&'static str>,
+    /// By uid. What a bind without an answer may still take is not given to another pod.
+    pub assumed: HashMap<String, Assumed>,
+    /// Binds whose outcome is not known.
+    pub doubtful: Vec<(Pending, String)>,
+    pub settling: bool,
     /// Where the next decision begins to look.
     start: usize,
-    binding: usize,
+    pub binding: usize,
     alarm: Option<(Instant, TimerHandle)>,
-    bound: u64,
-    refused: u64,
+    pub bound: u64,
+    pub refused: u64,
     misfits: u64,
 }
 
@@ -60,11 +63,13 @@ impl Actor for Scheduler {
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
         let Some(registry) = self.hands.source().cloned() else { return };
-        for kind in [NODE, POD] {
-            self.awaited.insert(kind.topic());
-            let me = ctx.me();
-            ctx.background(follow(registry.clone(), kind, me));
-        }
+        self.awaited.extend([NODE.topic(), POD.topic()]);
+        // The state is read once it shows what became of the binds of the life before.
+        ctx.offload(settled(Arc::clone(&self.hands)), move |_, (), ctx| {
+            for kind in [NODE, POD] {
+                ctx.background(follow(registry.clone(), kind, ctx.me()));
+            }
+        });
     }
 }
 
@@ -79,6 +84,9 @@ impl Performer for Scheduler {
             cluster: Cluster::default(),
             queue: PendingPods::default(),
             awaited: HashSet::new(),
+            assumed: HashMap::new(),
+            doubtful: Vec::new(),
+            settling: false,
             start: 0,
             binding: 0,
             alarm: None,
@@ -91,7 +99,8 @@ impl Performer for Scheduler {
     fn inspect(&self) -> Value {
         json!({"nodes": self.cluster.known().count(), "queue": self.queue.inspect(),
             "binding": self.binding, "bound": self.bound, "refusedBinds": self.refused,
-            "misfits": self.misfits, "awaited": self.awaited})
+            "misfits": self.misfits, "awaited": self.awaited, "assumed": self.assumed.len(),
+            "doubtful": self.doubtful.len(), "settling": self.settling})
     }
 }
 
@@ -105,16 +114,28 @@ impl Handler<Feed> for Scheduler {
         } else if feed.begins {
             self.cluster.clear_pods();
             self.queue = PendingPods::default();
+            for Assumed { node, info, .. } in self.assumed.values() {
+                self.cluster.place(node, Arc::clone(info));
+            }
         }
         for change in &feed.changes {
-            if feed.kind == NODE {
-                self.node_changed(change, now);
-            } else {
-                self.pod_changed(change, now);
+            let taken = catch_unwind(AssertUnwindSafe(|| match feed.kind == NODE {
+                true => self.node_changed(change, now),
+                false => self.pod_changed(change, now),
+            }));
+            if taken.is_err() {
+                let object = change.object.key();
+                tracing::error!(
+                    object,
+                    "taking in a change panicked; correct or delete the object"
+                );
             }
         }
         if feed.ends {
             self.awaited.remove(feed.kind.topic());
+            if feed.kind == POD {
+                self.forget_vanished();
+            }
         }
         self.work(ctx);
     }
@@ -157,6 +178,7 @@ impl Scheduler {
         let uid = pod.metadata.uid.as_str();
         if change.gone || pod.is_terminal() {
             self.queue.remove(uid);
+            self.assumed.remove(uid);
             if self.cluster.remove_pod(uid) {
                 self.queue.wake(now, |_| true);
             }
@@ -164,6 +186,7 @@ impl Scheduler {
             self.unbound(pod, change);
         } else {
             self.queue.remove(uid);
+            self.assumed.remove(uid);
             self.placed(pod, now);
         }
     }
@@ -175,7 +198,13 @@ impl Scheduler {
             self.queue.remove(&pod.metadata.uid);
             return;
         }
-        self.queue.put(Arc::new(PodInfo::new(pod)), Arc::clone(&change.object));
+        let assumed = self.assumed.contains_key(&pod.metadata.uid);
+        let info = Arc::new(PodInfo::new(pod));
+        if assumed {
+            self.queue.hold(info, Arc::clone(&change.object));
+        } else {
+            self.queue.put(info, Arc::clone(&change.object));
+        }
     }
 
     fn placed(&mut self, pod: Arc<Pod>, now: Instant) {
@@ -193,8 +222,8 @@ impl Scheduler {
         self.queue.wake(now, PodInfo::looks_at_pods);
     }
 
-    fn work(&mut self, ctx: &mut Ctx<Self>) {
-        if !self.awaited.is_empty() {
+    pub fn work(&mut self, ctx: &mut Ctx<Self>) {
+        if !self.awaited.is_empty() || self.settling {
             return;
         }
         let next = self.queue.promote(ctx.now());
@@ -221,59 +250,17 @@ impl Scheduler {
         match decision {
             Ok(Ok(node)) => self.bind(pending, node, ctx),
             Ok(Err(misfit)) => self.give_up(&pending, &misfit, ctx),
-            Err(_) => {
-                let pod = pending.object.key();
-                tracing::error!(pod, "deciding on a pod panicked; it will be tried again later");
-                self.queue.park(pending.info.uid(), "panic".into(), ctx.now(), false);
-            }
+            Err(_) => self.set_aside(&pending, ctx),
         }
     }
 
-    /// Counts the pod on its node at once, so that the next decision sees it there.
-    fn bind(&mut self, pending: Pending, node: String, ctx: &mut Ctx<Self>) {
-        self.cluster.place(&node, Arc::clone(&pending.info));
-        self.binding += 1;
-        let hands = Arc::clone(&self.hands);
-        let meta = &pending.info.pod.metadata;
-        let (ns, name, uid) = (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
-        let target = node.clone();
-        let work = async move { hands.bind(&ns, &name, &uid, &target).await };
-        ctx.offload(work, move |me, result, ctx| {
-            me.binding = me.binding.saturating_sub(1);
-            me.bind_ended(&pending, &node, result, ctx);
-            me.work(ctx);
-        });
-    }
-
-    fn bind_ended(
-        &mut self,
-        pending: &Pending,
-        node: &str,
-        result: Result<(), Status>,
-        ctx: &mut Ctx<Self>,
-    ) {
-        let meta = &pending.info.pod.metadata;
-        match result {
-            Ok(()) => {
-                self.bound += 1;
-                let message =
-                    format!("Successfully assigned {}/{} to {node}", meta.namespace, meta.name);
-                self.hands.record(Note::normal(
-                    ObjectRef::to(&pending.object),
-                    "Scheduled",
-                    message,
-                ));
-            }
-            Err(status) => {
-                self.refused += 1;
-                // Not in the queue: it turned out to be bound, or is gone.
-                if self.queue.park(&meta.uid, status.to_string(), ctx.now(), true)
-                    || self.queue.is_parked(&meta.uid)
-                {
-                    self.cluster.remove_pod(&meta.uid);
-                }
-            }
-        }
+    fn set_aside(&mut self, pending: &Pending, ctx: &mut Ctx<Self>) {
+        let pod = pending.object.key();
+        tracing::error!(pod, "deciding on a pod panicked; it is set aside for a while");
+        let text = "the scheduler panics on this pod and leaves it alone for a while; correct or \
+            delete it";
+        self.hands.record(Note::warning(ObjectRef::to(&pending.object), "SetAside", text));
+        self.queue.set_aside(pending.info.uid(), "panic".into(), ctx.now());
     }
 
     fn give_up(&mut self, pending: &Pending, misfit: &Misfit, ctx: &mut Ctx<Self>) {
@@ -288,9 +275,17 @@ impl Scheduler {
         let hands = Arc::clone(&self.hands);
         let object = Arc::clone(&pending.object);
         let write = async move {
-            hands.unschedulable(object.namespace(), object.name(), &uid, &message).await;
+            let (ns, name) = (object.namespace(), object.name());
+            let told = hands.unschedulable(ns, name, &uid, &message).await;
+            told.map_err(|status| (uid, status))
         };
-        ctx.offload(write, |_, (), _| {});
+        ctx.offload(write, |me, told, ctx| {
+            if let Err((uid, status)) = told {
+                tracing::debug!(uid, %status, "condition PodScheduled was not written");
+                me.queue.tell_again(&uid);
+                me.work(ctx);
+            }
+        });
     }
 
     fn set_alarm(&mut self, next: Option<Instant>, ctx: &mut Ctx<Self>) {

@@ -10,10 +10,7 @@ use kabuki_api::{
 use serde_json::{Value, json};
 
 use crate::{
-    controllers::{
-        framework::{Backend, Note, Stage},
-        model::Time,
-    },
+    controllers::framework::{Backend, Note, Stage},
     registry::{Registry, RequestInfo, Subresource, View},
 };
 
@@ -25,8 +22,20 @@ pub(super) const NAME: &str = "default-scheduler";
 pub(super) trait Hands: Send + Sync + 'static {
     async fn bind(&self, ns: &str, pod: &str, uid: &str, node: &str) -> Result<(), Status>;
 
-    /// Sets condition PodScheduled to False.
-    async fn unschedulable(&self, ns: &str, pod: &str, uid: &str, message: &str);
+    /// Sets condition PodScheduled to False, unless the pod is bound or gone.
+    async fn unschedulable(
+        &self,
+        ns: &str,
+        pod: &str,
+        uid: &str,
+        message: &str,
+    ) -> Result<(), Status>;
+
+    /// Waits until it is certain what became of every bind so far, answered or not.
+    async fn settle(&self) -> Result<(), Status>;
+
+    /// The node of a pod of this uid as the store has it; `None` when it has none or is gone.
+    fn node_of(&self, ns: &str, pod: &str, uid: &str) -> Option<String>;
 
     fn record(&self, note: Note);
 
@@ -49,19 +58,36 @@ impl Hands for RealHands {
         self.registry.bind(&RequestInfo::internal(NAME), ns, pod, &binding).await
     }
 
-    async fn unschedulable(&self, ns: &str, pod: &str, uid: &str, message: &str) {
-        let now = Time::now().rfc3339();
+    async fn unschedulable(
+        &self,
+        ns: &str,
+        pod: &str,
+        uid: &str,
+        message: &str,
+    ) -> Result<(), Status> {
+        let now = crate::registry::stamp(self.registry.now());
         let written = self
             .registry
             .update_with_retry(POD, ns, pod, Subresource::Status, |value| {
-                value["metadata"]["uid"] == uid && set_unschedulable(value, message, &now)
+                let bound = value["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty());
+                let waits = value["metadata"]["uid"] == uid && !bound;
+                waits && set_unschedulable(value, message, &now)
             })
             .await;
-        if let Err(status) = written
-            && !status.is_not_found()
-        {
-            tracing::debug!(pod, ns, %status, "condition PodScheduled was not written");
+        match written {
+            Err(status) if !status.is_not_found() => Err(status),
+            _ => Ok(()),
         }
+    }
+
+    async fn settle(&self) -> Result<(), Status> {
+        self.registry.settle().await
+    }
+
+    fn node_of(&self, ns: &str, pod: &str, uid: &str) -> Option<String> {
+        let pod = self.registry.get(POD, ns, pod).filter(|pod| pod.uid() == uid)?;
+        let node = pod.value()["spec"]["nodeName"].as_str().unwrap_or_default();
+        (!node.is_empty()).then(|| node.to_owned())
     }
 
     fn record(&self, note: Note) {

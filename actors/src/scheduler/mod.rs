@@ -7,6 +7,9 @@
 //! wait until something changes that may help. Preemption is not here.
 
 mod actor;
+#[cfg(test)]
+mod actor_tests;
+mod assume;
 mod cluster;
 mod decide;
 pub(crate) mod filter;

@@ -41,6 +41,8 @@ enum Place {
     Parked {
         last_try: Instant,
         due: Instant,
+        /// Left alone until then, whatever changes.
+        aside: bool,
     },
 }
 
@@ -77,6 +79,23 @@ impl PendingPods {
         self.activate(&uid);
     }
 
+    /// Knows a pod that is in the hands of a bind.
+    pub fn hold(&mut self, info: Arc<PodInfo>, object: Arc<Object>) {
+        let uid = info.uid().to_owned();
+        if let Some(slot) = self.slots.get_mut(&uid) {
+            slot.pending.info = info;
+            slot.pending.object = object;
+            return;
+        }
+        let pending = Pending { info, object, attempts: 1 };
+        self.slots.insert(uid, Slot { pending, place: Place::Out, why: String::new() });
+    }
+
+    /// Whether the pod waits for a node.
+    pub fn knows(&self, uid: &str) -> bool {
+        self.slots.contains_key(uid)
+    }
+
     /// The pod has a node, or is gone.
     pub fn remove(&mut self, uid: &str) {
         if let Some(slot) = self.slots.remove(uid)
@@ -99,16 +118,32 @@ impl PendingPods {
     pub fn park(&mut self, uid: &str, why: String, now: Instant, retry: bool) -> bool {
         let Some(slot) = self.slots.get_mut(uid) else { return false };
         let wait = if retry { backoff(slot.pending.attempts) } else { FLUSH_AFTER };
-        slot.place = Place::Parked { last_try: now, due: now + wait };
+        slot.place = Place::Parked { last_try: now, due: now + wait, aside: false };
         let new = slot.why != why;
         slot.why = why;
         new
     }
 
+    /// Why the pod waits could not be said on it: the next attempt comes soon and says it again.
+    pub fn tell_again(&mut self, uid: &str) {
+        let Some(slot) = self.slots.get_mut(uid) else { return };
+        slot.why.clear();
+        if let Place::Parked { last_try, due, .. } = &mut slot.place {
+            *due = (*due).min(*last_try + backoff(slot.pending.attempts));
+        }
+    }
+
+    /// The pod cannot be decided on.
+    pub fn set_aside(&mut self, uid: &str, why: String, now: Instant) {
+        let Some(slot) = self.slots.get_mut(uid) else { return };
+        slot.place = Place::Parked { last_try: now, due: now + FLUSH_AFTER, aside: true };
+        slot.why = why;
+    }
+
     /// Something changed that may help; parked pods `may` apply to try again after their back-off.
     pub fn wake(&mut self, now: Instant, may: impl Fn(&PodInfo) -> bool) {
         for slot in self.slots.values_mut() {
-            if let Place::Parked { last_try, due } = &mut slot.place
+            if let Place::Parked { last_try, due, aside: false } = &mut slot.place
                 && may(&slot.pending.info)
             {
                 let soon = (*last_try + backoff(slot.pending.attempts)).max(now);
@@ -136,11 +171,6 @@ impl PendingPods {
         next
     }
 
-    /// Whether the pod waits for its next attempt.
-    pub fn is_parked(&self, uid: &str) -> bool {
-        self.slots.get(uid).is_some_and(|slot| matches!(slot.place, Place::Parked { .. }))
-    }
-
     /// Whether a pod is to be tried now.
     pub fn has_active(&self) -> bool {
         !self.active.is_empty()
@@ -156,7 +186,8 @@ impl PendingPods {
             .map(|slot| {
                 let meta = &slot.pending.info.pod.metadata;
                 json!({"pod": format!("{}/{}", meta.namespace, meta.name),
-                    "attempts": slot.pending.attempts, "why": slot.why})
+                    "attempts": slot.pending.attempts, "why": slot.why,
+                    "setAside": matches!(slot.place, Place::Parked { aside: true, .. })})
             })
             .collect();
         json!({"pending": self.slots.len(), "active": self.active.len(), "parked": parked})

@@ -1,25 +1,14 @@
-//! Decisions as tables, and the actor on virtual time.
+//! Decisions as tables.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use kabuki_api::{
-    kind::{Kind, NODE, POD},
-    status::Status,
-};
+use kabuki_api::kind::{NODE, POD};
 use serde_json::{Value, json};
 
-use super::{actor::Scheduler, cluster::Cluster, decide::decide, hands::Hands, pod_info::PodInfo};
-use crate::{
-    controllers::framework::{Change, Feed, Note},
-    kernel::{ActorRef, ChildSpec, TestKit},
-    registry::{MemView, Registry},
-};
+use super::{cluster::Cluster, decide::decide, pod_info::PodInfo};
+use crate::registry::MemView;
 
-fn node(name: &str, patch: Value) -> Value {
+pub(super) fn node(name: &str, patch: Value) -> Value {
     let mut value = json!({"metadata": {"name": name, "uid": name,
             "labels": {"kubernetes.io/hostname": name}},
         "spec": {}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"}}});
@@ -27,7 +16,7 @@ fn node(name: &str, patch: Value) -> Value {
     value
 }
 
-fn pod(name: &str, patch: Value) -> Value {
+pub(super) fn pod(name: &str, patch: Value) -> Value {
     let mut value = json!({"metadata": {"name": name, "namespace": "ns", "uid": name,
             "labels": {"app": name}},
         "spec": {"containers": [{"name": "c"}]}});
@@ -65,7 +54,7 @@ fn place(cluster: &Cluster, pod: Value) -> Result<String, String> {
     decide(cluster, &info(pod), &|_| json!({"team": "a"}), &mut 0).map_err(|m| m.to_string())
 }
 
-fn requests(cpu: &str) -> Value {
+pub(super) fn requests(cpu: &str) -> Value {
     json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}})
 }
 
@@ -244,102 +233,6 @@ fn counting_is_undone_exactly() {
     assert_eq!(world.nodes.len(), 1);
     assert_eq!(world.nodes[0].requested, before.nodes[0].requested);
     assert_eq!(world.nodes[0].weight, before.nodes[0].weight);
-}
-
-#[derive(Default)]
-struct FakeHands {
-    done: Mutex<Vec<String>>,
-    refuse_once: Mutex<bool>,
-}
-
-#[async_trait]
-impl Hands for FakeHands {
-    async fn bind(&self, _: &str, pod: &str, _: &str, node: &str) -> Result<(), Status> {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        if std::mem::take(&mut *self.refuse_once.lock().unwrap()) {
-            return Err(Status::unavailable("no leader"));
-        }
-        self.done.lock().unwrap().push(format!("{pod} on {node}"));
-        Ok(())
-    }
-
-    async fn unschedulable(&self, _: &str, pod: &str, _: &str, _: &str) {
-        self.done.lock().unwrap().push(format!("{pod} nowhere"));
-    }
-
-    fn record(&self, note: Note) {
-        self.done.lock().unwrap().push(note.reason.to_owned());
-    }
-
-    fn namespace_labels(&self, _: &str) -> Value {
-        Value::Null
-    }
-
-    fn source(&self) -> Option<&Registry> {
-        None
-    }
-}
-
-async fn feed(actor: &ActorRef<Scheduler>, kind: &'static Kind, values: Vec<Value>, gone: bool) {
-    let change = |value| Change { object: MemView::new().put(kind, value), previous: None, gone };
-    let changes = values.into_iter().map(change).collect();
-    actor
-        .tell_or_wait(Feed { kind, changes, state: false, begins: false, ends: false })
-        .await
-        .unwrap();
-}
-
-#[test]
-fn the_actor_binds_waits_and_tries_again() {
-    TestKit::run(|kit| async move {
-        let hands = Arc::new(FakeHands::default());
-        *hands.refuse_once.lock().unwrap() = true;
-        let actor = kit.root().start::<Scheduler>(
-            "scheduler",
-            Arc::clone(&hands) as _,
-            ChildSpec::default(),
-        );
-        feed(&actor, POD, vec![pod("a", requests("3"))], false).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(*hands.done.lock().unwrap(), ["FailedScheduling", "a nowhere"]);
-        hands.done.lock().unwrap().clear();
-        feed(&actor, NODE, vec![node("n", json!({}))], false).await;
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(*hands.done.lock().unwrap(), ["a on n", "Scheduled"], "after one refusal");
-        hands.done.lock().unwrap().clear();
-        feed(&actor, POD, vec![pod("b", requests("3"))], false).await;
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(*hands.done.lock().unwrap(), ["FailedScheduling", "b nowhere"], "a counts");
-        hands.done.lock().unwrap().clear();
-        feed(&actor, POD, vec![pod("a", json!({"spec": {"nodeName": "n"}}))], true).await;
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(*hands.done.lock().unwrap(), ["b on n", "Scheduled"]);
-    });
-}
-
-#[test]
-fn gated_foreign_and_leaving_pods_are_left_alone() {
-    TestKit::run(|kit| async move {
-        let hands = Arc::new(FakeHands::default());
-        let actor = kit.root().start::<Scheduler>(
-            "scheduler",
-            Arc::clone(&hands) as _,
-            ChildSpec::default(),
-        );
-        feed(&actor, NODE, vec![node("n", json!({}))], false).await;
-        let pods = vec![
-            pod("gated", json!({"spec": {"schedulingGates": [{"name": "g"}]}})),
-            pod("foreign", json!({"spec": {"schedulerName": "other"}})),
-            pod("leaving", json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})),
-            pod("ended", json!({"status": {"phase": "Failed"}})),
-        ];
-        feed(&actor, POD, pods, false).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(hands.done.lock().unwrap().is_empty());
-        feed(&actor, POD, vec![pod("gated", json!({}))], false).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(*hands.done.lock().unwrap(), ["gated on n", "Scheduled"]);
-    });
 }
 
 /// `cargo test --release -p kabuki-actors --lib scheduler::tests::figures -- --ignored --nocapture`

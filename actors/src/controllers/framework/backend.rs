@@ -23,6 +23,9 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Carries out one command and returns the name of the object it was about.
     async fn apply(&self, component: &str, command: Command) -> Result<String, Status>;
 
+    /// Waits until it is certain what became of every command so far, answered or not.
+    async fn settle(&self) -> Result<(), Status>;
+
     /// Records an event in the background; may drop it.
     fn record(&self, component: &'static str, note: Note);
 
@@ -84,6 +87,10 @@ impl Backend for Stage {
             }
             Command::Record(_) => Ok(String::new()),
         }
+    }
+
+    async fn settle(&self) -> Result<(), Status> {
+        self.registry.settle().await
     }
 
     fn record(&self, component: &'static str, note: Note) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kabuki_api::{kind::Kind, status::Status};
 
-use super::command::Plan;
+use super::command::{ObjectRef, Plan};
 use crate::{
     controllers::model::Time,
     registry::{Object, View},
@@ -120,6 +120,23 @@ pub(crate) trait Controller: Clone + Send + Unpin + 'static {
         Vec::new()
     }
 
+    /// All keys anything can have to be done for, when changes were lost.
+    fn resync(&mut self, view: &dyn View, out: &mut Vec<Key>) {
+        out.extend(self.initial());
+        for kind in self.watches() {
+            for object in view.list(kind, None) {
+                let change = Change { object, previous: None, gone: false };
+                self.keys_at_start(view, &change, out);
+            }
+        }
+    }
+
+    /// The object of a key, to say something about it.
+    fn subject(&self, view: &dyn View, key: &Key) -> Option<ObjectRef> {
+        let own = self.watches().into_iter().next()?;
+        view.get(own, &key.namespace, &key.name).map(|object| ObjectRef::to(&object))
+    }
+
     /// Decides. `now` is the wall clock; `view` is newer than every change reported before.
     fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError>;
 
@@ -134,6 +151,9 @@ pub(crate) trait Controller: Clone + Send + Unpin + 'static {
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(5);
 /// Longest wait between retries.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Longest wait between retries where the object is not to blame: others write it, too, or the store
+/// was out of reach.
+pub(crate) const BLAMELESS_MAX: Duration = Duration::from_secs(5);
 /// Panics after which an object is quarantined.
 pub(crate) const MAX_PANICS: u32 = 3;
 /// Failures in a row after which an object is quarantined.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
+use kabuki_api::status::Status;
 
 use super::{
     backend::Backend,
@@ -20,6 +21,8 @@ pub enum Halt {
     Conflict,
     /// A command was refused.
     Refused(Failure),
+    /// The store was out of reach, or what became of a command is not known.
+    Unreachable(String),
 }
 
 /// Runs the stages in order; the first one with a failure is the last one.
@@ -35,9 +38,10 @@ pub async fn carry_out(
         for result in results {
             match result {
                 Ok(()) => {}
-                Err(Halt::Refused(failure)) => halt = Some(Halt::Refused(failure)),
-                Err(Halt::Conflict) if halt.is_none() => halt = Some(Halt::Conflict),
-                Err(Halt::Conflict) => {}
+                Err(worse) if halt.as_ref().is_none_or(|halt| rank(&worse) > rank(halt)) => {
+                    halt = Some(worse);
+                }
+                Err(_) => {}
             }
         }
         if let Some(halt) = halt {
@@ -45,6 +49,20 @@ pub async fn carry_out(
         }
     }
     Ok(())
+}
+
+/// Which of several failures decides what happens next.
+fn rank(halt: &Halt) -> u8 {
+    match halt {
+        Halt::Conflict => 0,
+        Halt::Refused(_) => 1,
+        Halt::Unreachable(_) => 2,
+    }
+}
+
+/// Whether it is the store, not the object, that a command failed on.
+pub(crate) fn is_out_of_reach(status: &Status) -> bool {
+    status.code == 429 || status.code >= 500
 }
 
 async fn one(
@@ -78,6 +96,9 @@ async fn one(
         // Deciding again on the current state is all it takes.
         Err(status) if status.is_conflict() => Err(Halt::Conflict),
         Err(status) if verb != Verb::Create && status.is_not_found() => Err(Halt::Conflict),
+        Err(status) if is_out_of_reach(&status) => {
+            Err(Halt::Unreachable(format!("{what}: {status}")))
+        }
         Err(status) => Err(Halt::Refused(Failure { what, verb, name, status })),
     }
 }

@@ -18,7 +18,10 @@ mod tests;
 
 pub(crate) use backend::{Backend, Stage};
 pub(crate) use command::{Announce, Command, Note, ObjectRef, Plan};
+#[cfg(test)]
+pub(crate) use controller::BLAMELESS_MAX;
 pub(crate) use controller::{Change, Controller, Failure, Key, ReconcileError, Verb};
+pub(crate) use execute::is_out_of_reach;
 pub(crate) use reconciler::{Reconciler, ReconcilerArgs};
 pub(crate) use recorder::EventRecorder;
 pub(crate) use watcher::{Feed, follow};

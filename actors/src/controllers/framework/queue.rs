@@ -9,7 +9,9 @@ use std::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::controller::{BACKOFF_MAX, BACKOFF_MIN, Key, MAX_FAILURES, MAX_PANICS, QUARANTINE};
+use super::controller::{
+    BACKOFF_MAX, BACKOFF_MIN, BLAMELESS_MAX, Key, MAX_FAILURES, MAX_PANICS, QUARANTINE,
+};
 
 /// Rows of failing keys shown by [`WorkQueue::inspect`].
 const MAX_SHOWN: usize = 50;
@@ -26,6 +28,8 @@ pub enum Outcome {
     Done(Option<Duration>),
     /// Somebody changed the object meanwhile: decide again soon, this is no failure.
     Conflict,
+    /// The store was out of reach: no failure of the object either.
+    Unreachable(String),
     /// A command was refused, or the object cannot be worked on.
     Failed(String),
     /// The decision panicked.
@@ -40,6 +44,8 @@ struct Entry {
     running: bool,
     /// Changed while running.
     dirty: bool,
+    /// Attempts in a row that did not get through, for whatever reason.
+    attempts: u32,
     failures: u32,
     panics: u32,
     error: String,
@@ -70,7 +76,7 @@ impl WorkQueue {
         if entry.queued || entry.held_until.is_some_and(|until| until > now) {
             return;
         }
-        if entry.failures > 0
+        if entry.attempts > 0
             && let Some(due) = entry.due
         {
             let soon = now + BROUGHT_FORWARD;
@@ -102,21 +108,21 @@ impl WorkQueue {
         entry.running = false;
         let dirty = std::mem::take(&mut entry.dirty);
         let mut set_aside = false;
+        let mut longest = BACKOFF_MAX;
+        entry.attempts += 1;
         match outcome {
             Outcome::Done(again) => {
-                let fresh = Entry::default();
-                *entry = fresh;
+                *entry = Entry::default();
                 match again {
                     Some(delay) => self.delay(&key, now + delay),
                     None if !dirty => drop(self.entries.remove(&key)),
                     None => {}
                 }
             }
-            Outcome::Conflict => {
-                entry.failures += 1;
-                let delay = backoff(entry.failures);
-                self.delay(&key, now + delay);
-                return false;
+            Outcome::Conflict => longest = BLAMELESS_MAX,
+            Outcome::Unreachable(error) => {
+                longest = BLAMELESS_MAX;
+                entry.error = error;
             }
             Outcome::Failed(error) => {
                 entry.failures += 1;
@@ -131,9 +137,9 @@ impl WorkQueue {
             }
         }
         if let Some(entry) = self.entries.get_mut(&key)
-            && entry.failures > 0
+            && entry.attempts > 0
         {
-            let delay = if set_aside { QUARANTINE } else { backoff(entry.failures) };
+            let delay = if set_aside { QUARANTINE } else { backoff(entry.attempts).min(longest) };
             if set_aside {
                 entry.held_until = Some(now + delay);
                 self.quarantined += 1;
@@ -160,10 +166,11 @@ impl WorkQueue {
         let failing: Vec<_> = self
             .entries
             .iter()
-            .filter(|(_, e)| e.failures > 0)
+            .filter(|(_, e)| e.attempts > 0)
             .take(MAX_SHOWN)
             .map(|(key, e)| {
-                json!({"key": key.to_string(), "failures": e.failures, "panics": e.panics,
+                json!({"key": key.to_string(), "attempts": e.attempts, "failures": e.failures,
+                    "panics": e.panics,
                     "quarantined": e.held_until.is_some(), "error": e.error})
             })
             .collect();
@@ -274,6 +281,22 @@ mod tests {
         assert_eq!(queue.take(now), None);
         assert_eq!(queue.inspect()["failing"][0]["quarantined"], true);
         assert_eq!(queue.take(now + QUARANTINE), Some(key("bad")));
+    }
+
+    #[test]
+    fn an_object_is_not_blamed_for_rivals_and_outages() {
+        let mut now = Instant::now();
+        let mut queue = WorkQueue::default();
+        queue.add(key("a"), now);
+        for turn in 0..MAX_FAILURES * 3 {
+            now += BLAMELESS_MAX;
+            assert_eq!(queue.take(now), Some(key("a")), "attempt {turn}");
+            let outcome = match turn % 2 {
+                0 => Outcome::Conflict,
+                _ => Outcome::Unreachable("no quorum".into()),
+            };
+            assert!(!queue.finish(key("a"), outcome, now), "set aside");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use actix::{Actor, Handler, Message};
@@ -12,19 +13,20 @@ use tokio::time::Instant;
 
 use super::{
     backend::Backend,
-    command::Plan,
-    controller::{Controller, Failure, Key},
+    command::{Note, Plan},
+    controller::{Controller, Failure, Key, QUARANTINE},
     execute::{Halt, carry_out},
     queue::{Outcome, WorkQueue},
     watcher::{Feed, follow},
 };
-use crate::{
-    controllers::model::Time,
-    kernel::{Ctx, Performer, TimerHandle},
-};
+use crate::kernel::{Ctx, Performer, TimerHandle};
 
 /// Decisions made in one go before others on the thread get their turn.
 const MAX_DECISIONS: usize = 64;
+/// Wait before the store is asked again whether earlier writes are settled: at first, at most.
+const SETTLE_RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Characters of an error in the event about an object that is set aside.
+const MAX_ERROR_TEXT: usize = 512;
 
 /// What a reconciler is made from.
 #[derive(Clone)]
@@ -45,6 +47,12 @@ pub(crate) struct Reconciler<C: Controller> {
     queue: WorkQueue,
     /// Kinds whose state has not arrived yet. Nothing is decided before it has.
     awaited: HashSet<&'static str>,
+    /// Whether it is being found out what became of writes without an answer: those of the life
+    /// before at the start, later those that failed on the store. Nothing is decided meanwhile, or
+    /// what such a write will bring would be done a second time.
+    settling: bool,
+    /// Writes without an answer so far.
+    doubts: u64,
     running: usize,
     alarm: Option<(Instant, TimerHandle)>,
     decisions: u64,
@@ -59,6 +67,7 @@ impl<C: Controller> Actor for Reconciler<C> {
         for key in self.controller.initial() {
             self.queue.add(key, ctx.now());
         }
+        self.settle(ctx);
         let Some(registry) = self.backend.source().cloned() else { return };
         for kind in self.controller.watches() {
             self.awaited.insert(kind.topic());
@@ -83,6 +92,8 @@ impl<C: Controller> Performer for Reconciler<C> {
             backend: Arc::clone(&args.backend),
             queue: WorkQueue::default(),
             awaited: HashSet::new(),
+            settling: false,
+            doubts: 0,
             running: 0,
             alarm: None,
             decisions: 0,
@@ -97,6 +108,8 @@ impl<C: Controller> Performer for Reconciler<C> {
             "queue": self.queue.inspect(),
             "carryingOut": self.running,
             "awaited": self.awaited,
+            "settling": self.settling,
+            "doubts": self.doubts,
             "decisions": self.decisions,
             "conflicts": self.conflicts,
             "refused": self.refused,
@@ -121,7 +134,10 @@ impl<C: Controller> Handler<Feed> for Reconciler<C> {
                 false => self.controller.keys(backend.view(), change, &mut keys),
             }));
             if found.is_err() {
-                // Whose key it would be is unknown; the object will be met again in a decision.
+                // Whose key it would be is unknown, but for objects of its own kind.
+                if self.controller.watches().first() == Some(&feed.kind) {
+                    keys.push(Key::of(&change.object));
+                }
                 tracing::error!(controller = C::NAME, object = ?change.object,
                     "a change could not be read; inspect the object");
             }
@@ -153,19 +169,40 @@ impl<C: Controller> Handler<Wake> for Reconciler<C> {
 
 impl<C: Controller> Reconciler<C> {
     fn resync(&mut self, now: Instant) {
-        for key in self.controller.initial() {
+        let mut keys = Vec::new();
+        self.controller.resync(self.backend.view(), &mut keys);
+        for key in keys {
             self.queue.add(key, now);
         }
-        if let Some(own) = self.controller.watches().first() {
-            for object in self.backend.view().list(own, None) {
-                self.queue.add(Key::of(&object), now);
-            }
+    }
+
+    /// Finds out what became of writes without an answer, then goes on.
+    fn settle(&mut self, ctx: &mut Ctx<Self>) {
+        if std::mem::replace(&mut self.settling, true) {
+            return;
         }
+        let (backend, covered) = (Arc::clone(&self.backend), self.doubts);
+        let asking = async move {
+            let (mut wait, longest) = SETTLE_RETRY;
+            while let Err(status) = backend.settle().await {
+                tracing::debug!(controller = C::NAME, %status, "earlier writes are not settled");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(longest);
+            }
+        };
+        ctx.offload(asking, move |me, (), ctx| {
+            me.settling = false;
+            // A write that lost its answer meanwhile may have begun after the question.
+            if me.doubts != covered {
+                me.settle(ctx);
+            }
+            me.work(ctx);
+        });
     }
 
     /// Decides as much as workers and fairness allow.
     fn work(&mut self, ctx: &mut Ctx<Self>) {
-        if !self.awaited.is_empty() {
+        if !self.awaited.is_empty() || self.settling {
             return;
         }
         for _ in 0..MAX_DECISIONS {
@@ -187,7 +224,7 @@ impl<C: Controller> Reconciler<C> {
         self.decisions += 1;
         let backend = Arc::clone(&self.backend);
         let decision = catch_unwind(AssertUnwindSafe(|| {
-            self.controller.reconcile(backend.view(), &key, Time::now())
+            self.controller.reconcile(backend.view(), &key, ctx.wall().into())
         }));
         match decision {
             Ok(Ok(plan)) if plan.stages.is_empty() => {
@@ -196,8 +233,7 @@ impl<C: Controller> Reconciler<C> {
             Ok(Ok(plan)) => self.start(key, plan, ctx),
             Ok(Err(error)) => self.fail(key, Outcome::Failed(error.to_string()), ctx.now()),
             Err(payload) => {
-                let text = panic_text(&*payload);
-                self.fail(key, Outcome::Panicked(text), ctx.now());
+                self.fail(key, Outcome::Panicked(panic_text(&*payload)), ctx.now());
             }
         }
     }
@@ -214,6 +250,11 @@ impl<C: Controller> Reconciler<C> {
                     me.conflicts += 1;
                     me.queue.finish(key, Outcome::Conflict, ctx.now());
                 }
+                Err(Halt::Unreachable(error)) => {
+                    me.doubts += 1;
+                    me.queue.finish(key, Outcome::Unreachable(error), ctx.now());
+                    me.settle(ctx);
+                }
                 Err(Halt::Refused(failure)) => me.refuse(key, &failure, ctx),
             }
             me.work(ctx);
@@ -225,16 +266,20 @@ impl<C: Controller> Reconciler<C> {
         self.refused += 1;
         let backend = Arc::clone(&self.backend);
         let answer = catch_unwind(AssertUnwindSafe(|| {
-            self.controller.refused(backend.view(), &key, Time::now(), failure)
+            self.controller.refused(backend.view(), &key, ctx.wall().into(), failure)
         }));
         let error = format!("{}: {}", failure.what, failure.status);
         match answer {
             Ok(plan) if !plan.stages.is_empty() => {
                 self.running += 1;
                 let run = carry_out(Arc::clone(&self.backend), C::NAME, plan);
-                ctx.offload(run, move |me, _best_effort, ctx| {
+                ctx.offload(run, move |me, best_effort, ctx| {
                     me.running = me.running.saturating_sub(1);
                     me.fail(key, Outcome::Failed(error), ctx.now());
+                    if let Err(Halt::Unreachable(_)) = best_effort {
+                        me.doubts += 1;
+                        me.settle(ctx);
+                    }
                     me.work(ctx);
                 });
             }
@@ -246,7 +291,8 @@ impl<C: Controller> Reconciler<C> {
         let (Outcome::Failed(text) | Outcome::Panicked(text)) = &outcome else { return };
         let (text, panicked) = (text.clone(), matches!(outcome, Outcome::Panicked(_)));
         let name = key.to_string();
-        if self.queue.finish(key, outcome, now) {
+        if self.queue.finish(key.clone(), outcome, now) {
+            self.tell_set_aside(&key, &text);
             tracing::error!(
                 controller = C::NAME,
                 key = name,
@@ -257,6 +303,22 @@ impl<C: Controller> Reconciler<C> {
             tracing::error!(controller = C::NAME, key = name, error = text, "a decision panicked");
         } else {
             tracing::debug!(controller = C::NAME, key = name, error = text, "will try again");
+        }
+    }
+
+    /// Says on the object itself that nothing will be done for it for a while.
+    fn tell_set_aside(&self, key: &Key, error: &str) {
+        let backend = Arc::clone(&self.backend);
+        let subject =
+            catch_unwind(AssertUnwindSafe(|| self.controller.subject(backend.view(), key)));
+        if let Ok(Some(on)) = subject {
+            let error: String = error.chars().take(MAX_ERROR_TEXT).collect();
+            let text = format!(
+                "{} fails on it again and again and leaves it alone for {} s, last: {error}",
+                C::NAME,
+                QUARANTINE.as_secs()
+            );
+            backend.record(C::NAME, Note::warning(on, "SetAside", text));
         }
     }
 

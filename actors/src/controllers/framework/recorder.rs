@@ -60,6 +60,8 @@ pub(crate) struct Correlator {
     known: HashMap<Same, (String, u32, Instant)>,
     order: VecDeque<Same>,
     tokens: HashMap<Source, (u32, Instant)>,
+    /// The time in the newest name: two events of one moment must not share theirs.
+    stamp: i64,
     dropped: u64,
 }
 
@@ -81,16 +83,23 @@ impl Correlator {
             return Verdict::Again { name: name.clone(), count: *count };
         }
         // Upstream's form: the object's name and the time in hexadecimal.
-        let name = format!("{}.{:x}", note.on.name, wall.micros() * 1000);
+        self.stamp = (wall.micros() * 1000).max(self.stamp + 1);
+        let name = format!("{}.{:x}", note.on.name, self.stamp);
         if self.known.insert(same.clone(), (name.clone(), 1, now)).is_none() {
             self.order.push_back(same);
         }
+        // Forgotten ones may be in the order twice; they only leave it earlier.
         while self.order.len() > MAX_KNOWN
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
         Verdict::New { name }
+    }
+
+    /// An event of this name was not written: the next one like it is a new one.
+    fn forget(&mut self, name: &str) {
+        self.known.retain(|_, (known, ..)| known != name);
     }
 
     fn admit(&mut self, source: Source, now: Instant) -> bool {
@@ -159,20 +168,25 @@ impl Handler<Record> for EventRecorder {
             self.correlator.dropped += 1;
             return;
         }
-        let wall = Time::now();
+        let wall = ctx.wall().into();
         let verdict = self.correlator.judge(&record, ctx.now(), wall);
         if verdict == Verdict::Flood {
             return;
         }
         self.in_flight += 1;
         let registry = self.registry.clone();
-        ctx.offload(write(registry, record, verdict, wall), |me, result, _| {
+        let name = match &verdict {
+            Verdict::New { name } | Verdict::Again { name, .. } => name.clone(),
+            Verdict::Flood => String::new(),
+        };
+        ctx.offload(write(registry, record, verdict, wall), move |me, result, _| {
             me.in_flight = me.in_flight.saturating_sub(1);
             match result {
                 Ok(()) => me.written += 1,
                 Err(error) => {
                     me.failed += 1;
                     me.last_error = error;
+                    me.correlator.forget(&name);
                 }
             }
         });
@@ -231,6 +245,18 @@ mod tests {
         assert!(matches!(other, Verdict::New { .. }));
         let later = correlator.judge(&record("a"), now + REPEAT_WINDOW, Time::from_secs(4));
         assert!(matches!(later, Verdict::New { .. }));
+    }
+
+    #[test]
+    fn an_event_that_was_not_written_is_no_reason_to_count_the_next_one_up() {
+        let (mut correlator, now, wall) =
+            (Correlator::default(), Instant::now(), Time::from_secs(1));
+        let Verdict::New { name } = correlator.judge(&record("a"), now, wall) else { panic!() };
+        correlator.forget(&name);
+        let Verdict::New { name: second } = correlator.judge(&record("a"), now, wall) else {
+            panic!("counted up an event that is not there")
+        };
+        assert_ne!(name, second, "two events of one moment share no name");
     }
 
     #[test]

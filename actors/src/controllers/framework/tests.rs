@@ -44,6 +44,10 @@ impl Backend for Fake {
         }
     }
 
+    async fn settle(&self) -> Result<(), Status> {
+        Ok(())
+    }
+
     fn record(&self, _component: &'static str, note: Note) {
         self.applied.lock().unwrap().push(note.reason.to_owned());
     }

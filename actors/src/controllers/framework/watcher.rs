@@ -50,7 +50,7 @@ where
             }
         };
         loop {
-            match watch.next().await {
+            match registry.next(&mut watch).await {
                 Ok(events) => {
                     let changes = events.iter().map(|event| change(kind, event)).collect();
                     let feed = Feed { kind, changes, state: false, begins: false, ends: false };

@@ -48,15 +48,22 @@ impl Controller for GarbageCollector {
         self.graph.forget(kind.topic());
     }
 
+    fn resync(&mut self, _view: &dyn View, out: &mut Vec<Key>) {
+        // What was lost may be the removal of any owner or dependent.
+        out.extend(self.graph.keys());
+    }
+
+    fn subject(&self, view: &dyn View, key: &Key) -> Option<ObjectRef> {
+        by_key(view, key).map(|object| ObjectRef::to(&object))
+    }
+
     fn reconcile(
         &mut self,
         view: &dyn View,
         key: &Key,
         _now: Time,
     ) -> Result<Plan, ReconcileError> {
-        let kind = kind::all().iter().copied().find(|k| k.is_stored() && k.topic() == key.topic);
-        let object = kind.and_then(|kind| view.get(kind, &key.namespace, &key.name));
-        let Some(object) = object else { return Ok(Plan::done()) };
+        let Some(object) = by_key(view, key) else { return Ok(Plan::done()) };
         let meta = object.peek_all_metadata();
         let meta = Value::Object(meta);
         let deleting = meta["deletionTimestamp"].is_string();
@@ -157,10 +164,18 @@ impl GarbageCollector {
     /// An object that is deleted with policy Orphan: loosen its dependents, then let it go.
     fn leave_dependents(&self, view: &dyn View, object: &Object) -> Plan {
         let uid = object.uid();
+        // Not from the graph: a dependent it has not heard of yet would lose its owner and be
+        // collected. Deletes of this kind are rare.
+        let namespace = object.kind().namespaced.then(|| object.namespace());
         let loosened: Vec<Command> = self
-            .graph
-            .dependents(uid)
-            .filter_map(|(_, item)| by_key(view, &item.key))
+            .watches()
+            .into_iter()
+            .filter(|kind| kind.namespaced || namespace.is_none())
+            .flat_map(|kind| view.list(kind, namespace))
+            .filter(|other| {
+                let owners = other.peek_metadata("ownerReferences");
+                owners.as_array().is_some_and(|all| all.iter().any(|o| o["uid"] == uid))
+            })
             .map(|dependent| keep_owners(&dependent, |owner| owner != uid))
             .collect();
         let mut plan = Plan::done();

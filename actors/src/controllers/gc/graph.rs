@@ -83,6 +83,11 @@ impl Graph {
         uids.filter_map(|uid| self.items.get(uid).map(|item| (uid.as_str(), item)))
     }
 
+    /// Everything that is remembered.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.items.values().map(|item| item.key.clone())
+    }
+
     /// Forgets all objects of a kind, by its topic.
     pub fn forget(&mut self, topic: &str) {
         let gone: Vec<String> = self

@@ -1,6 +1,6 @@
 //! Points in time as Kubernetes writes them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -11,6 +11,14 @@ pub struct Time(i64);
 
 const MICROS: i64 = 1_000_000;
 
+impl From<SystemTime> for Time {
+    /// What an actor's clock shows; pure decisions are handed the result.
+    fn from(wall: SystemTime) -> Self {
+        let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
 impl Time {
     /// From seconds since the epoch.
     #[cfg(test)]
@@ -18,10 +26,10 @@ impl Time {
         Self(secs * MICROS)
     }
 
-    /// The wall clock. Only actors call this; pure decisions are handed the result.
+    /// The wall clock.
+    #[cfg(test)]
     pub fn now() -> Self {
-        let nanos = OffsetDateTime::now_utc().unix_timestamp_nanos();
-        Self(i64::try_from(nanos / 1000).unwrap_or(i64::MAX))
+        std::time::SystemTime::now().into()
     }
 
     /// Reads an RFC 3339 text with any fraction and offset.

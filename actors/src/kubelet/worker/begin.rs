@@ -47,6 +47,9 @@ impl PodWorker {
             machine.reject(reason, message);
         }
         self.machine = Some(machine);
+        if self.forgotten {
+            self.forget(ctx);
+        }
         self.sync(ctx);
     }
 
@@ -58,12 +61,7 @@ impl PodWorker {
         ctx: &mut Ctx<Self>,
     ) {
         let node = self.node.clone();
-        let starts = node.sandbox(&self.uid).map(|e| e.starts);
         let work = async move {
-            if let Some(starts) = starts {
-                // A start of the worker before this one.
-                drop(starts.write().await);
-            }
             let status = sandbox.status().await;
             let before = pod.status.as_ref().and_then(|s| s.pod_ip.clone());
             let before = before.and_then(|ip| ip.parse().ok());
@@ -155,8 +153,8 @@ impl PodWorker {
     pub(super) fn begin(&mut self, action: Action, ctx: &mut Ctx<Self>) {
         let Some(job) = self.job() else { return };
         match action {
-            Action::CreateSandbox => self.run(jobs::create_sandbox(job), ctx),
-            Action::PrepareVolumes => self.run(jobs::prepare_volumes(job, true), ctx),
+            Action::CreateSandbox => self.run_whole(jobs::create_sandbox(job), ctx),
+            Action::PrepareVolumes => self.run_whole(jobs::prepare_volumes(job, true), ctx),
             Action::EnsureImage { container } => {
                 let work = async move {
                     let result = images::ensure(&job.node, &job.pod, &container).await;
@@ -167,13 +165,7 @@ impl PodWorker {
             Action::Start { container, attempt, image } => {
                 let id = new_id();
                 self.remember(&id, &container, attempt);
-                let turn = self.node.sandbox(&self.uid).map(|e| e.starts.try_read_owned());
-                let work = async move {
-                    let outcome = launch::start(job, container, id, attempt, image).await;
-                    drop(turn);
-                    outcome
-                };
-                self.run(work, ctx);
+                self.run_whole(launch::start(job, container, id, attempt, image), ctx);
             }
             Action::PostStart { container, id } => {
                 self.run(jobs::post_start(job, container, id), ctx);
@@ -185,8 +177,10 @@ impl PodWorker {
                 if let Some(event) = event {
                     job.tell(&container, false, "Killing", event);
                 }
-                ctx.offload(jobs::stop(job, container, id, grace, hook), |this, (), ctx| {
-                    this.look(ctx);
+                let task = tokio::spawn(jobs::stop(job, container, id, grace, hook));
+                ctx.offload(task, |this, done, ctx| match done {
+                    Ok(()) => this.look(ctx),
+                    Err(error) => fall_with(error),
                 });
             }
             Action::Tell { container, reason, message } => {
@@ -196,7 +190,7 @@ impl PodWorker {
                 self.known.remove(&id);
                 ctx.offload(remove(job, id), |_, (), _| ());
             }
-            Action::Destroy => self.run(jobs::destroy(job), ctx),
+            Action::Destroy => self.run_whole(jobs::destroy(job), ctx),
             Action::Delete => self.delete(job, ctx),
         }
     }
@@ -207,12 +201,23 @@ impl PodWorker {
         let task = tokio::spawn(work);
         ctx.offload(task, |this, done, ctx| match done {
             Ok(outcome) => this.take(outcome, ctx),
-            Err(error) => {
-                if let Ok(payload) = error.try_into_panic() {
-                    std::panic::resume_unwind(payload);
-                }
-            }
+            Err(error) => fall_with(error),
         });
+    }
+
+    /// Runs work that the next worker must not begin again beside it: see [`PodWork::turn`].
+    fn run_whole(
+        &mut self,
+        work: impl Future<Output = Outcome> + Send + 'static,
+        ctx: &mut Ctx<Self>,
+    ) {
+        let turn = self.node.work(&self.uid).turn.clone().try_read_owned();
+        let whole = async move {
+            let outcome = work.await;
+            drop(turn);
+            outcome
+        };
+        self.run(whole, ctx);
     }
 
     /// The last status, then the deletion.
@@ -248,6 +253,13 @@ impl PodWorker {
             }
         });
         self.listener = Some(ctx.pump(news));
+    }
+}
+
+/// A panic in the work is the worker's.
+fn fall_with(error: tokio::task::JoinError) {
+    if let Ok(payload) = error.try_into_panic() {
+        std::panic::resume_unwind(payload);
     }
 }
 

@@ -225,8 +225,15 @@ pub(super) async fn stop(job: Job, container: String, id: String, grace: Duratio
             .and_then(|c| c.lifecycle.as_ref())
             .and_then(|l| l.pre_stop.clone());
         if let (Some(spec), Some(target)) = (spec, job.target(&container, &id)) {
-            let run = tokio::time::timeout(grace, run_hook(&target, &spec, grace));
-            if let Ok(Err(reason)) = run.await {
+            let done = job.node.work(job.pod.uid()).hook_done(&id);
+            let run = async {
+                let mut done = done.lock().await;
+                if std::mem::replace(&mut *done, true) {
+                    return Ok(());
+                }
+                run_hook(&target, &spec, grace).await
+            };
+            if let Ok(Err(reason)) = tokio::time::timeout(grace, run).await {
                 let text = format!("PreStopHook failed: {reason}");
                 job.tell(&container, true, "FailedPreStopHook", text);
             }

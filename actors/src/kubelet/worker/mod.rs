@@ -15,6 +15,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{
     admission::Refusal,
@@ -33,6 +34,9 @@ use jobs::Job;
 const REFRESH_EVERY: Duration = Duration::from_secs(20);
 /// Container ids remembered to understand events: those of the last runs.
 const MAX_IDS: usize = 256;
+/// How long a worker made anew waits for what the one before had begun. Each such job ends by its own
+/// limits before.
+const PREDECESSOR_WITHIN: Duration = Duration::from_secs(120);
 /// Shortest pause before a decision is made again by time.
 const MIN_WAKE: Duration = Duration::from_millis(1);
 
@@ -166,11 +170,24 @@ impl Actor for PodWorker {
     type Context = Ctx<Self>;
 
     fn started(&mut self, ctx: &mut Ctx<Self>) {
+        ctx.every(REFRESH_EVERY, RefreshVolumes);
+        let turn = Arc::clone(&self.node.work(&self.uid).turn);
+        if turn.try_write().is_ok() {
+            return self.arrive(ctx);
+        }
+        // What the worker before this one had begun.
+        let done = async move { drop(timeout(PREDECESSOR_WITHIN, turn.write()).await) };
+        ctx.offload(done, |this, (), ctx| this.arrive(ctx));
+    }
+}
+
+impl PodWorker {
+    /// Takes up the pod as it is here by now.
+    fn arrive(&mut self, ctx: &mut Ctx<Self>) {
         let Some(pod) = self.node.pod(&self.uid) else {
             self.finish(ctx);
             return;
         };
-        ctx.every(REFRESH_EVERY, RefreshVolumes);
         match self.node.sandbox(&self.uid) {
             Some(entry) => {
                 self.listen(&entry.events, ctx);
@@ -179,9 +196,7 @@ impl Actor for PodWorker {
             None => self.begin_new(pod, ctx),
         }
     }
-}
 
-impl PodWorker {
     /// One round: decide, begin, report.
     fn sync(&mut self, ctx: &mut Ctx<Self>) {
         let now = timestamp(ctx.wall());
