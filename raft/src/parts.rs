@@ -39,7 +39,7 @@ pub(crate) struct Core {
     pub(crate) barriers: mpsc::Sender<Waiting>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) stop: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Core {
@@ -166,12 +166,13 @@ impl Core {
         self.stop.cancel();
         self.state.close();
         self.peers.close();
-        if self.consensus.raft.shutdown().await.is_err() {
-            tracing::error!("consensus panicked at shutdown");
-        }
+        // First whoever asks consensus something: it complains about questions after its end.
         self.tasks.close();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await.is_err() {
             tracing::warn!("tasks of the store are still running after {SHUTDOWN_TIMEOUT:?}");
+        }
+        if self.consensus.raft.shutdown().await.is_err() {
+            tracing::error!("consensus panicked at shutdown");
         }
         self.wait_for_storage().await;
     }

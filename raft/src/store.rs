@@ -122,6 +122,7 @@ impl Store {
                 move || core.upgrade().map(|core| core.report())
             }),
             stop: core.stop.clone(),
+            tasks: core.tasks.clone(),
         });
         let serving = self.inner.home.handle.spawn(async move {
             match listener.into_std().and_then(TcpListener::from_std) {

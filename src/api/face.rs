@@ -87,6 +87,9 @@ pub struct Face {
     pub(super) advertise: String,
     pub(super) metrics: Metrics,
     pub(super) more_metrics: MoreMetrics,
+    /// Cancelled before the server begins to stop: it is not ready any more, and clients are told
+    /// to close their connections.
+    pub(super) draining: CancellationToken,
     /// Cancelled when the server begins to stop: streams end, so that clients move on.
     pub(super) stopping: CancellationToken,
     limits: Limits,
@@ -126,6 +129,7 @@ impl Face {
             advertise: config.advertise.clone(),
             metrics: Metrics::default(),
             more_metrics: Arc::clone(&config.metrics),
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             limits: Limits::new([MAX_READING, MAX_CHANGING, MAX_LONG_RUNNING]),
         }

@@ -36,7 +36,7 @@ fn readiness(face: &Face) -> Vec<(String, Result<(), String>)> {
         (None, None) => Err("no leader is known: a majority of members must be up".to_owned()),
         (None, Some(_)) => Ok(()),
     };
-    let stopping = if face.stopping.is_cancelled() { Err("stopping".to_owned()) } else { Ok(()) };
+    let stopping = if face.draining.is_cancelled() { Err("stopping".to_owned()) } else { Ok(()) };
     let mut checks = vec![("store".to_owned(), store), ("shutdown".to_owned(), stopping)];
     checks.extend((face.checks)());
     checks

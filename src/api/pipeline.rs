@@ -5,7 +5,7 @@ use std::time::Instant;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
-        ConnectionType,
+        ConnectionType, Version,
         header::{HeaderName, HeaderValue},
     },
     web::{Data, Payload},
@@ -28,6 +28,9 @@ use super::{
 const MAX_WARNING_CHARS: usize = 256;
 const MAX_WARNINGS_CHARS: usize = 4_096;
 
+/// Seconds after which a client whose request met the end of this server may come again.
+const STOPPING_RETRY_SECONDS: i32 = 1;
+
 /// Serves one request of the API.
 pub(super) async fn entry(
     request: HttpRequest,
@@ -42,8 +45,10 @@ pub(super) async fn entry(
         Err(status) => answer::failure(&status, call.error_looks()),
     };
     decorate(&request, &mut response);
-    if is_outlived(&request, face.now()) {
-        // HTTP/1.1 clients then dial anew; an HTTP/2 client must do so by itself.
+    let draining = face.draining.is_cancelled() && request.version() < Version::HTTP_2;
+    if draining || is_outlived(&request, face.now()) {
+        // HTTP/1.1 clients then dial anew, and most likely another member if this one drains; an
+        // HTTP/2 client must do so by itself.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     face.metrics.request(&call, response.status().as_u16(), started.elapsed());
@@ -56,6 +61,11 @@ async fn serve(
     call: &mut Call,
     payload: Payload,
 ) -> Result<HttpResponse, Status> {
+    if face.stopping.is_cancelled() {
+        // On a connection from before; nothing was done, so that every client may try again.
+        let text = "this member is shutting down, please try again";
+        return Err(Status::unavailable(text).with_retry_after(STOPPING_RETRY_SECONDS));
+    }
     call.user = authenticate(face, request).await?;
     let load = match (call.is_long_running(), call.is_change()) {
         (true, _) => Load::LongRunning,

@@ -1,18 +1,22 @@
 //! Starting and stopping the HTTP server.
 
-use std::{io, net::SocketAddr, time::Duration};
-
-use actix_web::{
-    App, HttpServer,
-    dev::{Server, ServerHandle},
-    web::{self, Data},
+use nix::sys::socket::{Shutdown, shutdown};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::AsRawFd,
+    time::Duration,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     connection::on_connect,
     face::{ApiConfig, Face},
     link, pipeline,
+};
+use actix_web::{
+    App, HttpServer,
+    dev::{Server, ServerHandle},
+    web::{self, Data},
 };
 
 /// Idle time after which a connection is pinged (HTTP/2) or closed (HTTP/1.1).
@@ -23,6 +27,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests under way may take when the server stops, seconds.
 const SHUTDOWN_SECONDS: u64 = 5;
+/// How long a connection that was made in the last moment has to send its request.
+const LAST_COMERS: Duration = Duration::from_millis(300);
+/// How often it is looked, meanwhile, whether any is left; this many times in a row none must be.
+const QUIET_POLL: Duration = Duration::from_millis(50);
+const QUIET_LOOKS: u32 = 10;
 /// Connections per worker.
 const MAX_CONNECTIONS: usize = 25_000;
 /// TLS handshakes under way per worker.
@@ -33,8 +42,10 @@ const H2_WINDOW_BYTES: u32 = 1024 * 1024;
 /// A running server.
 pub struct ApiServer {
     handle: ServerHandle,
-    stopping: CancellationToken,
+    face: Data<Face>,
     addresses: Vec<SocketAddr>,
+    /// Second handles of the sockets, to refuse connections while others are still served.
+    listeners: Vec<TcpListener>,
     task: tokio::task::JoinHandle<io::Result<()>>,
 }
 
@@ -44,12 +55,35 @@ impl ApiServer {
         &self.addresses
     }
 
+    /// Tells everybody to go elsewhere: `/readyz` fails, and connections of HTTP/1.1 are closed
+    /// after their next answer. Everything is still served.
+    pub fn drain(&self) {
+        self.face.draining.cancel();
+    }
+
     /// Ends streams, lets other requests finish, and closes the sockets.
     pub async fn stop(self) {
-        self.stopping.cancel();
-        self.handle.stop(true).await;
-        if let Err(error) = self.task.await {
-            tracing::warn!(%error, "the HTTP server ended badly");
+        self.drain();
+        // First nobody comes in any more. A connection of the last moment is not idle, though it
+        // looks so until its first request is here.
+        self.handle.pause().await;
+        for listener in &self.listeners {
+            let refused = shutdown(listener.as_raw_fd(), Shutdown::Read);
+            if let Err(error) = refused {
+                tracing::debug!(%error, "a listening socket cannot be shut down early");
+            }
+        }
+        tokio::time::sleep(LAST_COMERS).await;
+        self.face.stopping.cancel();
+        let stopped = self.handle.stop(true);
+        tokio::select! {
+            () = stopped => {
+                if let Err(error) = self.task.await {
+                    tracing::warn!(%error, "the HTTP server ended badly");
+                }
+            }
+            // Connections of HTTP/2 stay open for as long as their clients like.
+            () = quiet(&self.face) => self.task.abort(),
         }
     }
 
@@ -68,13 +102,23 @@ impl ApiServer {
 /// When a socket or the worker threads cannot be used.
 pub fn start(config: ApiConfig) -> io::Result<ApiServer> {
     let face = Data::new(Face::new(&config));
-    let stopping = face.stopping.clone();
-    let server = build(config, face)?;
+    let listeners =
+        config.listeners.iter().map(TcpListener::try_clone).collect::<Result<_, _>>()?;
+    let server = build(config, face.clone())?;
     let addresses = server.1;
     let server = server.0;
     let handle = server.handle();
     let task = tokio::spawn(server);
-    Ok(ApiServer { handle, stopping, addresses, task })
+    Ok(ApiServer { handle, face, addresses, listeners, task })
+}
+
+/// Returns when nothing has been under way for a while.
+async fn quiet(face: &Face) {
+    let mut looks = 0;
+    while looks < QUIET_LOOKS {
+        tokio::time::sleep(QUIET_POLL).await;
+        looks = if face.in_flight() == [0; 3] { looks + 1 } else { 0 };
+    }
 }
 
 fn build(config: ApiConfig, face: Data<Face>) -> io::Result<(Server, Vec<SocketAddr>)> {

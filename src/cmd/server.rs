@@ -54,6 +54,7 @@ pub fn run(args: ServerArgs) -> anyhow::Result<()> {
             () = serving => Ok(()),
             removed = member.until_removed() => removed.map(|_| ()),
         };
+        member.retire().await;
         daemon.stop_actors().await;
         member.stop().await;
         ended

@@ -29,6 +29,7 @@ pub fn run(args: UpArgs) -> anyhow::Result<()> {
             done = serve(&args, daemon, &member) => done,
             removed = member.until_removed() => removed.map(|_| ()),
         };
+        member.retire().await;
         daemon.stop_actors().await;
         member.stop().await;
         ended

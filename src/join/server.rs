@@ -129,6 +129,24 @@ impl JoinService {
     }
 
     async fn add(&self, request: &MemberRequest) -> Result<(), Status> {
+        let members = self.registry.store().members().await;
+        let holder =
+            members.iter().find(|m| m.id != request.id && m.peer_addr == request.peer_addr);
+        if let Some(holder) = holder {
+            // Most likely the same machine, with an empty disk.
+            return Err(Status::failure(
+                409,
+                "Conflict",
+                format!(
+                    "member {id} {name:?} has the address {addr}: if it is lost, remove it with \
+                     `kabuki member remove {id}` and start this one again; if it lives, give this \
+                     one another address",
+                    id = holder.id,
+                    name = holder.name,
+                    addr = holder.peer_addr
+                ),
+            ));
+        }
         self.registry
             .store()
             .add_member(request.id, &request.peer_addr, &request.api_addr)

@@ -41,6 +41,11 @@ const API_WORKERS_MAX: usize = 16;
 /// How long a starting member waits for a leader before it says that it is waiting.
 const LEADER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long clients have to notice that this member is about to stop.
+const DRAIN: Duration = Duration::from_millis(500);
+/// How long handing leadership over may hold up a stop.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(3);
+
 /// How a member comes to be.
 #[derive(Debug)]
 pub enum Origin {
@@ -173,6 +178,27 @@ impl Member {
              with a new token",
             status.member_id
         )
+    }
+
+    /// Gets ready to stop while everything is still served: others are told to go elsewhere, and
+    /// leadership goes to another member, so that no write waits for an election.
+    pub async fn retire(&self) {
+        let others = self.store.members().await.iter().filter(|m| m.voter).count() > 1;
+        if !others {
+            return;
+        }
+        self.api.drain();
+        let drained = tokio::time::sleep(DRAIN);
+        if self.store.leadership().borrow().is_local {
+            match tokio::time::timeout(HAND_OVER_LIMIT, self.store.hand_over()).await {
+                Ok(Ok(leader)) => tracing::info!(leader, "leadership handed over"),
+                Ok(Err(error)) => tracing::warn!(%error, "cannot hand leadership over"),
+                Err(_) => {
+                    tracing::warn!("leadership was not taken over within {HAND_OVER_LIMIT:?}");
+                }
+            }
+        }
+        drained.await;
     }
 
     /// Stops serving, then closes the store.

@@ -197,3 +197,39 @@ async fn logs_through_the_node_link() {
     assert_eq!(lost.code, 500, "{}", lost.text);
     api.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operating_is_for_administrators() {
+    let api = TestApi::start().await;
+    let (admin, plain) = (api.admin(), api.client("somebody", &[]));
+    for (method, path) in [
+        ("GET", "/operations/members"),
+        ("DELETE", "/operations/members/1"),
+        ("POST", "/operations/leader"),
+        ("GET", "/operations/snapshot"),
+    ] {
+        for client in [&plain, &api.anonymous()] {
+            let answer = client.send(client.request(method, path)).await;
+            assert_eq!(answer.code, 403, "{method} {path}");
+            assert_eq!(answer.json()["kind"], "Status", "{method} {path}");
+        }
+    }
+    let list = admin.get("/operations/members").await.json();
+    assert_eq!(
+        (&list["items"][0]["role"], &list["items"][0]["healthy"]),
+        (&json!("leader"), &json!(true))
+    );
+    for (method, path, code, text) in [
+        ("DELETE", "/operations/members/nobody", 404, "kabuki member list"),
+        ("DELETE", "/operations/members/1", 409, "the last voter"),
+        ("POST", "/operations/leader", 409, "no other voter"),
+        ("POST", "/operations/leader?to=nobody", 404, "nobody"),
+        ("PUT", "/operations/members", 405, "not allowed"),
+    ] {
+        let answer = admin.send(admin.request(method, path)).await;
+        let status = answer.json();
+        let said = status["message"].as_str().unwrap_or_default();
+        assert!(answer.code == code && said.contains(text), "{method} {path}: {status}");
+    }
+    api.stop().await;
+}

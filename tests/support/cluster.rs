@@ -26,6 +26,7 @@ pub struct Machine {
     /// The process.
     pub process: Process,
     args: Vec<String>,
+    program: String,
 }
 
 /// Members and nodes; everything they leave behind is removed when dropped.
@@ -38,6 +39,8 @@ pub struct Cluster {
     pub lab: Lab,
     /// Where everything lies.
     pub dir: tempfile::TempDir,
+    /// The binary that machines are started with from now on.
+    pub program: String,
     insecure_registry: String,
 }
 
@@ -49,6 +52,7 @@ impl Cluster {
             nodes: Vec::new(),
             lab,
             dir: tempfile::Builder::new().prefix("kbk").tempdir().expect("directory"),
+            program: KABUKI.to_string(),
             insecure_registry: insecure_registry.to_string(),
         }
     }
@@ -60,8 +64,9 @@ impl Cluster {
         all.push(format!("--data-dir={}", data_dir.display()));
         all.push(format!("--bind-address={}", host.address));
         all.push(format!("--name={}", host.name));
-        let process = spawn(&host, &all, &self.dir.path().join(format!("{}.log", host.name)));
-        Machine { host, data_dir, process, args: all }
+        let log = self.dir.path().join(format!("{}.log", host.name));
+        let process = spawn(&self.program, &host, &all, &log);
+        Machine { host, data_dir, process, args: all, program: self.program.clone() }
     }
 
     /// Starts the first member and waits until it is ready.
@@ -179,7 +184,14 @@ impl Machine {
 
     /// Starts the process again with the same flags.
     pub fn restart(&mut self) {
-        self.process = spawn(&self.host, &self.args, &self.process.log.clone());
+        let log = self.process.log.clone();
+        self.process = spawn(&self.program, &self.host, &self.args, &log);
+    }
+
+    /// Starts another program with the same flags.
+    pub fn restart_as(&mut self, program: &str) {
+        self.program = program.to_string();
+        self.restart();
     }
 
     /// Waits until `/readyz` says ok.
@@ -250,8 +262,8 @@ async fn get(url: &str) -> Result<String, String> {
     response.text().await.map_err(|e| e.to_string())
 }
 
-fn spawn(host: &Host, args: &[String], log: &std::path::Path) -> Process {
-    let mut command = host.command(KABUKI);
+fn spawn(program: &str, host: &Host, args: &[String], log: &std::path::Path) -> Process {
+    let mut command = host.command(program);
     command.args(args);
     Process::start(command, log)
 }

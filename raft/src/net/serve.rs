@@ -19,7 +19,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Mutex, Semaphore, mpsc},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     call::Report,
@@ -63,6 +63,7 @@ pub(crate) struct Service {
     /// Makes this member's report.
     pub(crate) report: Arc<dyn Fn() -> Option<Report> + Send + Sync>,
     pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Numbers snapshot transfers, so that each has a directory of its own.
@@ -88,8 +89,8 @@ pub(crate) async fn serve(service: Arc<Service>, listener: TcpListener) {
                 continue;
             }
         };
-        let service = service.clone();
-        tokio::spawn(async move {
+        let (service, tasks) = (service.clone(), service.tasks.clone());
+        tasks.spawn(async move {
             let stop = service.stop.clone();
             if let Some(Err(error)) = stop.run_until_cancelled(connection(service, tcp)).await
                 && error.kind() != io::ErrorKind::UnexpectedEof
