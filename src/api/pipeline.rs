@@ -85,7 +85,8 @@ async fn serve(
         Ok(outcome) => outcome,
         Err(_) => {
             let text = "request did not complete within the allotted timeout";
-            Err(Status::timeout(text, 1))
+            // A change may still happen; only what changes nothing may simply be sent again.
+            Err(Status::timeout(text, i32::from(!call.is_change())))
         }
     }
 }

@@ -250,7 +250,7 @@ pub(super) fn store_status(error: StoreError) -> Status {
             Status::too_large_resource_version(requested, current)
         }
         StoreError::Overloaded(_) => Status::too_many_requests(error.to_string(), 1),
-        StoreError::UnknownOutcome(_) => Status::timeout(&error.to_string(), 1),
+        StoreError::UnknownOutcome(_) => Status::timeout(&error.to_string(), 0),
         StoreError::Invalid(text) => Status::too_large(text),
         other => Status::unavailable(other.to_string()).with_retry_after(1),
     }

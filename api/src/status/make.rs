@@ -218,10 +218,14 @@ impl Status {
         Self::failure(503, "ServiceUnavailable", message)
     }
 
-    /// 504 `Timeout: …`.
+    /// 504 `Timeout: …`. Clients send a request again, whatever it does, when they are told after
+    /// how many seconds; 0 tells them nothing, for a change that may have happened.
     pub fn timeout(message: &str, retry_after_seconds: i32) -> Self {
-        Self::failure(504, "Timeout", format!("Timeout: {message}"))
-            .with_retry_after(retry_after_seconds)
+        let status = Self::failure(504, "Timeout", format!("Timeout: {message}"));
+        match retry_after_seconds {
+            0 => status,
+            seconds => status.with_retry_after(seconds),
+        }
     }
 
     /// 504 when a revision ahead of this server did not arrive in time.
