@@ -28,7 +28,8 @@ pub(crate) struct PodPaths {
     pub layers: PathBuf,
     /// Absolute cgroup of the pod, inside each hierarchy.
     pub cgroup: String,
-    /// Absolute cgroup all shims share: outside of the pods' limits and of the daemon's unit.
+    /// Absolute cgroup of the pod's shim and its helpers: outside of the pod's limits and of the
+    /// daemon's unit. Whatever is in it can be killed when the shim is gone.
     pub shim_cgroup: String,
 }
 
@@ -49,7 +50,7 @@ impl PodPaths {
             logs: config.log_root.join(format!("{}_{}_{}", spec.namespace, spec.name, spec.uid)),
             layers: config.root.join("images/layers"),
             cgroup: format!("{root}{class}/pod{}", spec.uid),
-            shim_cgroup: format!("{root}/shims"),
+            shim_cgroup: format!("{root}/{SHIMS}/{}", spec.uid),
         })
     }
 
@@ -59,6 +60,17 @@ impl PodPaths {
 
     pub fn state(&self) -> PathBuf {
         self.run.join("state.json")
+    }
+
+    /// Locked as long as the shim lives, from before it was started.
+    pub fn lock(&self) -> PathBuf {
+        self.run.join("shim.lock")
+    }
+
+    /// The cgroup of this pod's shim alone; shims of earlier versions shared one.
+    pub fn own_shim_cgroup(&self) -> Option<&str> {
+        let (_, last) = self.shim_cgroup.rsplit_once('/')?;
+        (last != SHIMS).then_some(&self.shim_cgroup)
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -104,6 +116,9 @@ impl PodPaths {
         self.logs.join(container).join(format!("{attempt}.log"))
     }
 }
+
+/// Parent of the shims' cgroups, below the cgroup root.
+pub(crate) const SHIMS: &str = "shims";
 
 /// Name of the socket in the pod's run directory.
 pub(crate) const SOCKET: &str = "shim.sock";
@@ -165,6 +180,9 @@ mod tests {
         assert_eq!(paths(&spec).log_file("c", 2), PathBuf::from("/l/ns_p_u/c/2.log"));
         spec.qos = Qos::Guaranteed;
         assert_eq!(paths(&spec).cgroup, "/kubepods/podu");
+        assert_eq!(paths(&spec).own_shim_cgroup(), Some("/kubepods/shims/u"));
+        let shared = PodPaths { shim_cgroup: "/kubepods/shims".into(), ..paths(&spec) };
+        assert_eq!(shared.own_shim_cgroup(), None);
         spec.qos = Qos::Burstable;
         assert_eq!(paths(&spec).container_cgroup("c"), "/kubepods/burstable/podu/c");
     }

@@ -8,6 +8,7 @@ use std::{
     time::SystemTime,
 };
 
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 
 use crate::{
@@ -15,12 +16,15 @@ use crate::{
     error::{Error, Result},
     files::{self, Durability},
     image::ImageStore,
-    paths::PodPaths,
+    paths::{PodPaths, SHIMS},
     pod::{self, Pod, blocking},
     shim::protocol::{PodPlan, VERSION},
-    spec::{PodSandboxSpec, Qos},
+    spec::{ContainerSpec, PodSandboxSpec, Qos},
     sys,
 };
+
+/// Pods adopted at once.
+const ADOPT_AT_ONCE: usize = 16;
 
 /// Where a node keeps what. Several nodes on one machine need different values in every field.
 #[derive(Debug, Clone)]
@@ -112,15 +116,23 @@ impl Runtime {
             paths,
             created_at: SystemTime::now(),
         };
-        let written = plan.clone();
+        if self.shared.pods.lock().contains_key(&plan.spec.uid) {
+            return Err(Error::AlreadyExists(format!("pod {}", plan.spec.uid)));
+        }
+        let (written, cgroups) = (plan.clone(), self.shared.cgroups.clone());
         blocking(move || {
             let run = &written.paths.run;
             match fs::create_dir(run) {
+                // What a crash, or a removal that failed, left of it belongs to nobody.
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                    return Err(Error::AlreadyExists(format!("pod {}", written.spec.uid)));
+                    pod::remove_pod(&written.paths, &cgroups)?;
+                    fs::create_dir(run)
                 }
-                other => other.map_err(Error::file("cannot make directory", run))?,
+                other => other,
             }
+            .map_err(Error::file("cannot make directory", run))?;
+            // Writable layers of before a reboot.
+            files::remove_tree(&written.paths.disk)?;
             files::write_json(&written.paths.plan(), &written, Durability::Process)
         })
         .await?;
@@ -142,42 +154,70 @@ impl Runtime {
 
     /// Takes over the pods of an earlier daemon, exits that happened meanwhile included. Call once,
     /// before `create_pod`. Pods of before a reboot are cleaned up and not answered; a pod whose shim
-    /// is gone is answered with `shim_lost` in its status, to be destroyed.
+    /// is gone is answered with `shim_lost` in its status, to be destroyed. Afterwards layers that no
+    /// image and no container needs are removed.
     ///
     /// # Errors
-    /// When the run directory cannot be read.
+    /// When the run directory cannot be read. A pod that cannot be understood or removed does not keep
+    /// the others from being adopted.
     pub async fn adopt(&self) -> Result<Vec<Pod>> {
         let dir = self.shared.config.run.join("pods");
         let uids = blocking(move || list_names(&dir)).await?;
-        let boot_id = sys::boot_id();
-        let mut pods = Vec::new();
-        for uid in uids {
-            if self.shared.pods.lock().contains_key(&uid) {
-                continue;
-            }
-            let plan = self.shared.config.run.join("pods").join(&uid).join("plan.json");
-            let plan = blocking(move || files::read_json::<PodPlan>(&plan)).await;
-            match plan {
-                Ok(plan) if plan.boot_id == boot_id && plan.spec.uid == uid => {
-                    pods.push(self.adopt_pod(plan).await);
-                }
-                _ => self.remove_leftovers(&uid).await?,
-            }
+        let adopted = stream::iter(uids).map(|uid| self.adopt_uid(uid));
+        let pods = adopted.buffer_unordered(ADOPT_AT_ONCE).filter_map(std::future::ready);
+        let pods = pods.collect().await;
+        if let Err(error) = self.shared.images.remove_unused().await {
+            tracing::warn!(%error, "cannot remove unused image layers");
         }
         Ok(pods)
     }
 
+    async fn adopt_uid(&self, uid: String) -> Option<Pod> {
+        if self.shared.pods.lock().contains_key(&uid) {
+            return None;
+        }
+        let plan = self.shared.config.run.join("pods").join(&uid).join("plan.json");
+        let plan = blocking(move || files::read_json::<PodPlan>(&plan)).await;
+        match plan {
+            Ok(plan) if plan.boot_id == sys::boot_id() && plan.spec.uid == uid => {
+                Some(self.adopt_pod(plan).await)
+            }
+            other => {
+                let why = other.err().map_or("of before a reboot".to_owned(), |e| e.to_string());
+                tracing::info!(uid, why, "removing what is left of a pod that cannot be adopted");
+                if let Err(error) = self.remove_leftovers(&uid).await {
+                    tracing::warn!(uid, %error, "cannot remove it; it is tried again with the orphans");
+                }
+                None
+            }
+        }
+    }
+
     async fn adopt_pod(&self, plan: PodPlan) -> Pod {
-        let uid = plan.spec.uid.clone();
+        let (uid, paths) = (plan.spec.uid.clone(), plan.paths.clone());
         let pod = Pod::connect(plan, self.shared.clone(), None).await;
         if let Ok(status) = pod.status().await {
             for container in status.containers {
-                // An image that is gone cannot be pinned; its layers cannot be removed again either.
-                let _ = self.shared.images.pin(&container.id, &container.image_id);
+                self.keep_image(&paths, &container.id, &container.image_id).await;
             }
         }
         self.shared.pods.lock().insert(uid, pod.clone());
         pod
+    }
+
+    /// Pins the image of an adopted container. One that the store has forgotten (a damaged index) is
+    /// entered again: its layers are mounted.
+    async fn keep_image(&self, paths: &PodPaths, id: &str, image: &str) {
+        if self.shared.images.pin(id, image).is_ok() {
+            return;
+        }
+        let plan = paths.bundle(id).join(crate::oci::PLAN);
+        let plan = blocking(move || files::read_json::<ContainerSpec>(&plan)).await;
+        if let Ok(spec) = plan
+            && let Err(error) = self.shared.images.restore(id, spec.image).await
+        {
+            tracing::warn!(container = id, %error, "cannot keep the image of a running container");
+        }
     }
 
     /// The pods of this runtime, adopted ones included.
@@ -185,22 +225,32 @@ impl Runtime {
         self.shared.pods.lock().values().cloned().collect()
     }
 
-    /// Destroys every pod whose uid is not in `keep`, whatever is left of it.
+    /// Destroys every pod whose uid `is_wanted` denies, whatever is left of it: logs as well. It is
+    /// asked right before each removal, since new pods come while old ones are removed.
     ///
     /// # Errors
     /// The first thing that could not be removed, after all were tried.
-    pub async fn remove_orphans(&self, keep: &HashSet<String>) -> Result<()> {
+    pub async fn remove_orphans(&self, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
         let mut result = Ok(());
         for pod in self.pods() {
-            if !keep.contains(pod.uid()) {
+            if !is_wanted(pod.uid()) {
                 result = result.and(pod.destroy().await);
             }
         }
         let (config, cgroups) = (self.shared.config.clone(), self.shared.cgroups.clone());
         let found = blocking(move || Ok(leftover_uids(&config, &cgroups))).await?;
         for uid in found {
-            if !keep.contains(&uid) && !self.shared.pods.lock().contains_key(&uid) {
+            if !is_wanted(&uid) && !self.shared.pods.lock().contains_key(&uid) {
                 result = result.and(self.remove_leftovers(&uid).await);
+            }
+        }
+        let root = self.shared.config.log_root.clone();
+        let logs = blocking(move || list_names(&root)).await.unwrap_or_default();
+        for name in logs {
+            let uid = name.rsplit('_').next().unwrap_or_default();
+            if !is_wanted(uid) && !self.shared.pods.lock().contains_key(uid) {
+                let dir = self.shared.config.log_root.join(&name);
+                result = result.and(blocking(move || files::remove_tree(&dir)).await);
             }
         }
         result
@@ -214,7 +264,7 @@ impl Runtime {
     pub async fn reset(self) -> Result<usize> {
         self.adopt().await?;
         let count = self.pods().len();
-        self.remove_orphans(&HashSet::new()).await?;
+        self.remove_orphans(|_| false).await?;
         blocking(move || {
             self.shared.cgroups.remove(&self.shared.config.cgroup_root)?;
             crate::volume::remove_tree(&self.shared.config.run)
@@ -255,6 +305,7 @@ fn leftover_uids(config: &RuntimeConfig, cgroups: &Cgroups) -> HashSet<String> {
         found.extend(list_names(&dir).unwrap_or_default());
     }
     let root = config.cgroup_root.trim_end_matches('/');
+    found.extend(cgroups.children(&format!("{root}/{SHIMS}")));
     for parent in ["", "/burstable", "/besteffort"] {
         let names = cgroups.children(&format!("{root}{parent}"));
         found.extend(names.iter().filter_map(|n| n.strip_prefix("pod")).map(str::to_string));

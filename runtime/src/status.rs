@@ -30,7 +30,7 @@ impl std::fmt::Display for ContainerState {
 /// How a container ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// Exit code; 128+signal when ended by a signal, 255 when it is not known.
+    /// Exit code; 128+signal when ended by a signal.
     pub code: i32,
     /// The signal that ended it.
     pub signal: Option<i32>,
@@ -38,7 +38,7 @@ pub struct Exit {
     pub oom: bool,
     /// When it ended.
     pub at: SystemTime,
-    /// The exit code is not known since the shim was lost (reason `ShimLost`, code 255).
+    /// The shim was lost and the container killed (code 137): how it would have ended is not known.
     pub lost: bool,
 }
 
@@ -100,7 +100,7 @@ pub enum PodEvent {
         /// How.
         exit: Exit,
     },
-    /// The shim is gone; every container counts as exited with 255. Destroy the pod.
+    /// The shim is gone; every container was killed and counts as exited with 137. Destroy the pod.
     ShimLost,
 }
 

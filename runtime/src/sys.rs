@@ -133,6 +133,21 @@ fn parse_start_time(stat: &str) -> Option<u64> {
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// The children of this process, which has one thread.
+pub(crate) fn children() -> Vec<i32> {
+    let pid = std::process::id();
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()
+}
+
+/// Whether a process is in a cgroup or below it, in any hierarchy.
+pub(crate) fn is_in_cgroup(pid: i32, cgroup: &str) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    text.lines()
+        .filter_map(|l| l.splitn(3, ':').nth(2))
+        .any(|path| Path::new(path).starts_with(cgroup))
+}
+
 /// Identity of this boot of the machine.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string()

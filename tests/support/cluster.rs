@@ -41,7 +41,8 @@ pub struct Cluster {
     pub dir: tempfile::TempDir,
     /// The binary that machines are started with from now on.
     pub program: String,
-    insecure_registry: String,
+    insecure_registries: Vec<String>,
+    kept: Vec<tempfile::TempDir>,
 }
 
 impl Cluster {
@@ -53,8 +54,19 @@ impl Cluster {
             lab,
             dir: tempfile::Builder::new().prefix("kbk").tempdir().expect("directory"),
             program: KABUKI.to_string(),
-            insecure_registry: insecure_registry.to_string(),
+            insecure_registries: vec![insecure_registry.to_string()],
+            kept: Vec::new(),
         }
+    }
+
+    /// Lets nodes that are started from now on use a registry over plain HTTP.
+    pub fn allow_registry(&mut self, name: &str) {
+        self.insecure_registries.push(name.to_string());
+    }
+
+    /// Keeps a directory as long as the cluster.
+    pub fn keep(&mut self, dir: tempfile::TempDir) {
+        self.kept.push(dir);
     }
 
     fn start(&self, host: &str, args: &[&str]) -> Machine {
@@ -112,8 +124,10 @@ impl Cluster {
     /// Starts a node with a token made before.
     pub fn join_node_with(&mut self, host: &str, token: &str) {
         let url = self.members[0].url();
-        let registry = format!("--insecure-registry={}", self.insecure_registry);
-        let args = ["node", "--join", &url, "--token", token, &registry];
+        let registries: Vec<String> =
+            self.insecure_registries.iter().map(|r| format!("--insecure-registry={r}")).collect();
+        let mut args = vec!["node", "--join", &url, "--token", token];
+        args.extend(registries.iter().map(String::as_str));
         let machine = self.start(host, &args);
         self.nodes.push(machine);
     }

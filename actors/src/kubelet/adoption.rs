@@ -58,23 +58,28 @@ pub(super) async fn remembered(node: &NodeContext) -> Vec<Pod> {
     pods
 }
 
-/// Removes everything of pods that are not in `keep`.
-pub(super) async fn remove_orphans(
-    node: &NodeContext,
-    keep: &HashSet<String>,
-) -> Result<(), String> {
+/// Removes everything of pods that this node does not have (any more). Which those are is asked right
+/// before each removal: pods come while this works.
+pub(super) async fn remove_orphans(node: &Arc<NodeContext>) -> Result<(), String> {
+    let context = node.clone();
+    let is_wanted = move |uid: &str| context.pod(uid).is_some();
     for uid in node.sandbox_uids() {
-        if let Some(entry) = node.sandbox(&uid).filter(|_| !keep.contains(&uid)) {
+        if let Some(entry) = node.sandbox(&uid).filter(|_| !is_wanted(&uid)) {
             tracing::info!(uid, "removing a pod that is not in the API any more");
             destroy_sandbox(node, &uid, &entry.sandbox).await?;
         }
     }
-    node.config.runtime.remove_orphans(keep).await.map_err(|e| e.to_string())?;
+    node.config.runtime.remove_orphans(&is_wanted).await.map_err(|e| e.to_string())?;
     let mut dirs = children(&node.config.root.join(POD_DATA)).await;
     dirs.extend(children(&node.config.run.join(POD_VOLUMES)).await);
     for uid in dirs {
-        if !keep.contains(&uid) && node.sandbox(&uid).is_none() && node.pod(&uid).is_none() {
+        if !is_wanted(&uid) && node.sandbox(&uid).is_none() {
             volumes::remove(node, &uid).await?;
+        }
+    }
+    for uid in node.config.network.attached().await {
+        if !is_wanted(&uid) && node.sandbox(&uid).is_none() {
+            node.config.network.detach(&uid).await?;
         }
     }
     Ok(())

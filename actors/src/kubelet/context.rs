@@ -15,8 +15,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::{
-    config::NodeConfig, env::ServiceEntry, events::Recorder, node::NodeFacts, objects::Objects,
-    pod_view::PodView, sandbox::PodSandbox, volumes::Tokens,
+    config::NodeConfig,
+    env::ServiceEntry,
+    events::Recorder,
+    node::{NodeFacts, Pressure},
+    objects::Objects,
+    pod_view::PodView,
+    sandbox::PodSandbox,
+    volumes::Tokens,
 };
 
 /// Image pulls at once on one node.
@@ -69,6 +75,8 @@ pub struct NodeContext {
     pub services: watch::Receiver<Option<Arc<Vec<ServiceEntry>>>>,
     /// Turns for image pulls.
     pub pulls: Semaphore,
+    /// What the machine runs short of.
+    pub pressure: watch::Sender<Pressure>,
     /// For probes and hooks.
     pub http: reqwest::Client,
     /// Whether the pods of an earlier daemon have been taken over.
@@ -106,6 +114,7 @@ impl NodeContext {
             recorder,
             services,
             pulls: Semaphore::new(MAX_PULLS),
+            pressure: watch::channel(Pressure::default()).0,
             http,
             adopted: AtomicBool::new(false),
             sandboxes: Mutex::default(),

@@ -159,6 +159,12 @@ impl Handler<PodNews> for Kubelet {
                         post(worker, ForgetPod);
                     }
                 }
+                // Remembered from before a restart of this actor.
+                for pod in self.node.pods() {
+                    if !self.workers.contains_key(pod.uid()) {
+                        self.node.forget_pod(pod.uid());
+                    }
+                }
                 if !self.orphans_removed {
                     self.remove_orphans(ctx);
                 }
@@ -238,9 +244,8 @@ impl Kubelet {
     }
 
     fn remove_orphans(&mut self, ctx: &mut Ctx<Self>) {
-        let keep: HashSet<String> = self.workers.keys().cloned().collect();
         let node = self.node.clone();
-        let work = async move { adoption::remove_orphans(&node, &keep).await };
+        let work = async move { adoption::remove_orphans(&node).await };
         ctx.offload(work, |this, removed, ctx| match removed {
             Ok(()) => this.orphans_removed = true,
             Err(message) => {

@@ -31,4 +31,6 @@ pub trait PodNetworking: Send + Sync + 'static {
     ) -> Result<Vec<IpAddr>, String>;
     /// Takes it back. Idempotent.
     async fn detach(&self, uid: &str) -> Result<(), String>;
+    /// Uids of the pods that have an address; none while the network is not up.
+    async fn attached(&self) -> Vec<String>;
 }

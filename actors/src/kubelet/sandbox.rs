@@ -1,7 +1,7 @@
 //! What the kubelet needs of a container runtime, so that decisions can be tested and hollow nodes
 //! built without one. The real one is `kabuki_runtime`.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use kabuki_runtime::{
@@ -10,6 +10,9 @@ use kabuki_runtime::{
 };
 use tokio::sync::mpsc;
 
+/// Whether the node still has the pod of this uid.
+pub type IsWanted = dyn Fn(&str) -> bool + Send + Sync;
+
 /// The runtime of a node.
 #[async_trait]
 pub trait NodeRuntime: Send + Sync + 'static {
@@ -17,14 +20,18 @@ pub trait NodeRuntime: Send + Sync + 'static {
     async fn create_pod(&self, spec: PodSandboxSpec) -> Result<Arc<dyn PodSandbox>>;
     /// Takes over what an earlier daemon left.
     async fn adopt(&self) -> Result<Vec<Arc<dyn PodSandbox>>>;
-    /// Destroys every pod whose uid is not in `keep`.
-    async fn remove_orphans(&self, keep: &HashSet<String>) -> Result<()>;
+    /// Destroys every pod whose uid `is_wanted` denies.
+    async fn remove_orphans(&self, is_wanted: &IsWanted) -> Result<()>;
     /// The image a reference leads to, if it is here.
     fn image(&self, reference: &str) -> Option<ImageInfo>;
     /// Pulls an image.
     async fn pull(&self, reference: &str, options: &PullOptions) -> Result<ImageInfo>;
     /// All images.
     fn images(&self) -> Vec<ImageInfo>;
+    /// Images without a container, the longest unused first.
+    fn unused_images(&self) -> Vec<ImageInfo>;
+    /// Removes an image by its id.
+    async fn remove_image(&self, id: &str) -> Result<()>;
 }
 
 /// One pod of the runtime; methods as those of `kabuki_runtime::Pod`.
@@ -65,8 +72,8 @@ impl NodeRuntime for Runtime {
         Ok(pods.into_iter().map(|p| Arc::new(p) as Arc<dyn PodSandbox>).collect())
     }
 
-    async fn remove_orphans(&self, keep: &HashSet<String>) -> Result<()> {
-        Self::remove_orphans(self, keep).await
+    async fn remove_orphans(&self, is_wanted: &IsWanted) -> Result<()> {
+        Self::remove_orphans(self, is_wanted).await
     }
 
     fn image(&self, reference: &str) -> Option<ImageInfo> {
@@ -79,6 +86,14 @@ impl NodeRuntime for Runtime {
 
     fn images(&self) -> Vec<ImageInfo> {
         Self::images(self).list()
+    }
+
+    fn unused_images(&self) -> Vec<ImageInfo> {
+        Self::images(self).unused()
+    }
+
+    async fn remove_image(&self, id: &str) -> Result<()> {
+        Self::images(self).remove(id).await
     }
 }
 

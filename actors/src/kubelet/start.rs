@@ -10,7 +10,7 @@ use super::{
     events::{EventRecorder, Recorder, RecorderArgs},
     kubelet::Kubelet,
     logs::NodeHandler,
-    node::{NodeFacts, NodeReporter},
+    node::{NodeFacts, NodeReporter, PressureWatch},
     services::{Services, ServicesArgs},
 };
 use crate::kernel::{ActorRef, ChildSpec, Kernel, SupervisorRef, SupervisorSpec};
@@ -88,6 +88,7 @@ pub async fn start(parent: &SupervisorRef, config: NodeConfig) -> Result<NodeHan
     let watched = ServicesArgs { client: config.client.clone(), list: Arc::new(list) };
     supervisor.start::<Services>("services", watched, ChildSpec::default());
     let context = Arc::new(NodeContext::new(config, facts, Recorder::new(recorder), services)?);
+    supervisor.start::<PressureWatch>("pressure", context.clone(), ChildSpec::default());
     supervisor.start::<NodeReporter>("node", context.clone(), ChildSpec::default());
     let kubelet = supervisor.start::<Kubelet>("pods", context.clone(), ChildSpec::default());
     Ok(NodeHandle { context, supervisor, kubelet })

@@ -264,4 +264,9 @@ impl PodNetworking for Attacher {
     async fn detach(&self, uid: &str) -> Result<(), String> {
         self.up()?.detach(uid).await.map_err(|e| e.to_string())
     }
+
+    async fn attached(&self) -> Vec<String> {
+        let Ok(network) = self.up() else { return Vec::new() };
+        network.attached().await.into_iter().map(|a| a.pod_uid).collect()
+    }
 }

@@ -20,6 +20,7 @@ use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::{
     error::{Error, Result},
+    paths::SHIMS,
     spec::Resources,
     status::Usage,
 };
@@ -79,7 +80,7 @@ impl Cgroups {
         self.create(root, &Resources::default())?;
         self.create(&format!("{root}/burstable"), &Resources::default())?;
         self.create(&format!("{root}/besteffort"), &weight)?;
-        self.create_leaf(&format!("{root}/shims"))
+        self.create_leaf(&format!("{root}/{SHIMS}"))
     }
 
     /// Makes a cgroup that will have children, with limits. Idempotent.
@@ -99,7 +100,11 @@ impl Cgroups {
         Ok(())
     }
 
-    fn create_leaf(&self, path: &str) -> Result<()> {
+    /// Makes a cgroup for processes, without limits. Idempotent.
+    ///
+    /// # Errors
+    /// When a directory is refused by the kernel.
+    pub(crate) fn create_leaf(&self, path: &str) -> Result<()> {
         for (root, _) in self.found.directories("/") {
             let mut dir = root;
             for part in path.split('/').filter(|p| !p.is_empty()) {
@@ -157,17 +162,25 @@ impl Cgroups {
         processes.is_empty()
     }
 
+    /// Kills what is in a cgroup until nothing is, for up to about two seconds; answers whether it is
+    /// empty. Blocks.
+    pub fn kill_all(&self, path: &str) -> bool {
+        for round in 1..=KILL_ROUNDS {
+            if self.kill(path) {
+                return true;
+            }
+            thread::sleep(REMOVE_WAIT * round);
+        }
+        self.processes(path).is_empty()
+    }
+
     /// Kills and removes a cgroup with everything below it, retrying while it is busy. Blocks for up
     /// to about two seconds; absence is fine.
     ///
     /// # Errors
     /// When it is still busy after the last try.
     pub fn remove(&self, path: &str) -> Result<()> {
-        let mut rounds = 0;
-        while !self.kill(path) && rounds < KILL_ROUNDS {
-            rounds += 1;
-            thread::sleep(REMOVE_WAIT * rounds.min(10));
-        }
+        self.kill_all(path);
         for (dir, _) in self.found.directories(path) {
             let mut wait = REMOVE_WAIT;
             for attempt in 1.. {

@@ -13,6 +13,7 @@ mod pull;
 mod reference;
 mod store;
 mod unpack;
+mod upkeep;
 
 pub use info::{ImageConfig, ImageInfo, PullOptions, RegistryAuth};
 pub use store::ImageStore;

@@ -36,7 +36,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(50);
 /// Images on this node. Cheap to clone.
 #[derive(Clone)]
 pub struct ImageStore {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 type PullResult = Option<std::result::Result<ImageInfo, (ErrorKind, String)>>;
@@ -50,9 +50,9 @@ enum ErrorKind {
     Pull,
 }
 
-struct Inner {
-    dir: PathBuf,
-    images: Mutex<BTreeMap<String, ImageInfo>>,
+pub(super) struct Inner {
+    pub dir: PathBuf,
+    pub images: Mutex<BTreeMap<String, ImageInfo>>,
     /// Container id → image id.
     pins: Mutex<HashMap<String, String>>,
     pulls: Mutex<HashMap<String, watch::Receiver<PullResult>>>,
@@ -60,7 +60,7 @@ struct Inner {
     /// Locked while this process owns the store; the kernel unlocks it when the process dies.
     _owned: fs::File,
     /// Held while layers are removed or an image is entered, so that no layer vanishes in between.
-    layers: tokio::sync::RwLock<()>,
+    pub layers: tokio::sync::RwLock<()>,
 }
 
 impl std::fmt::Debug for ImageStore {
@@ -80,7 +80,10 @@ pub(super) struct NewImage {
 }
 
 impl ImageStore {
-    /// Opens the store and throws away what was left unfinished. Blocks.
+    /// Opens the store and throws away what was left unfinished. Blocks. Images are a copy of what
+    /// registries have: an index that cannot be read, or an image with a layer missing, is forgotten
+    /// and pulled again. Layers stay until [`ImageStore::remove_unused`], since containers of an
+    /// earlier daemon may run on them.
     ///
     /// # Errors
     /// [`Error::InUse`] when another process has it open.
@@ -92,13 +95,15 @@ impl ImageStore {
         files::make_dir(&dir.join("layers"))?;
         let index = dir.join("index.json");
         let list: Vec<ImageInfo> = match index.try_exists() {
-            Ok(true) => files::read_json(&index)?,
+            Ok(true) => files::read_json(&index).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the list of images is damaged; images are pulled again");
+                Vec::new()
+            }),
             _ => Vec::new(),
         };
         let layer = |name: &String| dir.join("layers").join(name).is_dir();
         let whole = list.into_iter().filter(|i| i.layers.iter().all(layer));
         let images: BTreeMap<_, _> = whole.map(|i| (i.id.clone(), i)).collect();
-        remove_unused_layers(dir, &images)?;
         let inner = Inner {
             dir: dir.into(),
             images: Mutex::new(images),
@@ -188,16 +193,6 @@ impl ImageStore {
         self.inner.images.lock().values().cloned().collect()
     }
 
-    /// Images without a container in this runtime, least recently used first: what can be removed
-    /// when the disk is full.
-    pub fn unused(&self) -> Vec<ImageInfo> {
-        let used = self.in_use();
-        let mut list = self.list();
-        list.retain(|i| !used.contains(&i.id));
-        list.sort_by_key(|i| i.used_at);
-        list
-    }
-
     /// Ids of images that containers of this runtime use.
     pub fn in_use(&self) -> HashSet<String> {
         self.inner.pins.lock().values().cloned().collect()
@@ -229,8 +224,7 @@ impl ImageStore {
         let store = self.clone();
         blocking(move || {
             store.save()?;
-            let images = store.inner.images.lock().clone();
-            remove_unused_layers(&store.inner.dir, &images)
+            store.sweep()
         })
         .await
     }
@@ -294,8 +288,10 @@ impl ImageStore {
             return Err(Error::ImageContent(format!("layer {missing} vanished; pull again")));
         }
         let now = SystemTime::now();
-        let info = {
+        let id = new.id.clone();
+        let (info, before) = {
             let mut images = self.inner.images.lock();
+            let before = images.get(&id).cloned();
             for other in images.values_mut().filter(|i| i.id != new.id) {
                 other.references.retain(|r| !new.references.contains(r));
             }
@@ -310,14 +306,22 @@ impl ImageStore {
             info.used_at = now;
             merge(&mut info.references, new.references);
             merge(&mut info.digests, new.digests);
-            info.clone()
+            (info.clone(), before)
         };
         let store = self.clone();
-        blocking(move || store.save()).await?;
+        if let Err(error) = blocking(move || store.save()).await {
+            // What is not on disk is not there: it would be gone after a restart.
+            let mut images = self.inner.images.lock();
+            match before {
+                Some(before) => drop(images.insert(id, before)),
+                None => drop(images.remove(&id)),
+            }
+            return Err(error);
+        }
         Ok(info)
     }
 
-    fn save(&self) -> Result<()> {
+    pub(super) fn save(&self) -> Result<()> {
         let images = self.inner.images.lock();
         let list: Vec<&ImageInfo> = images.values().collect();
         files::write_json(&self.inner.dir.join("index.json"), &list, Durability::Disk)
@@ -387,22 +391,4 @@ fn install(
         Err(_) if target.is_dir() => Ok(()),
         other => other.map_err(Error::file("cannot move a layer to", target)),
     }
-}
-
-/// Removes layers no image is made of; they are moved aside first, so that a crash leaves nothing
-/// that looks whole.
-fn remove_unused_layers(dir: &Path, images: &BTreeMap<String, ImageInfo>) -> Result<()> {
-    let used: HashSet<&String> = images.values().flat_map(|i| &i.layers).collect();
-    let layers = dir.join("layers");
-    let entries = fs::read_dir(&layers).map_err(Error::file("cannot list", &layers))?;
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if !used.contains(&name) {
-            let aside = dir.join("tmp").join(uuid::Uuid::new_v4().to_string());
-            fs::rename(entry.path(), &aside)
-                .map_err(Error::file("cannot set aside layer", entry.path()))?;
-            files::remove_tree(&aside)?;
-        }
-    }
-    Ok(())
 }

@@ -25,8 +25,9 @@ const UNMOUNT_ROUNDS: usize = 16;
 
 /// Kills and removes everything of a pod. Blocks; absence of anything is fine.
 pub(crate) fn remove_pod(paths: &PodPaths, cgroups: &Cgroups) -> Result<()> {
-    if let Ok(state) = files::read_json::<ShimState>(&paths.state()) {
-        kill_shim(&state);
+    kill_processes(paths, cgroups);
+    if let Some(shim) = paths.own_shim_cgroup() {
+        cgroups.remove(shim)?;
     }
     cgroups.remove(&paths.cgroup)?;
     for dir in [&paths.run, &paths.disk] {
@@ -37,6 +38,19 @@ pub(crate) fn remove_pod(paths: &PodPaths, cgroups: &Cgroups) -> Result<()> {
         files::remove_tree(dir)?;
     }
     Ok(())
+}
+
+/// Kills the shim, then its helpers, then the containers: as long as a helper lives it can make
+/// another container. Blocks.
+pub(super) fn kill_processes(paths: &PodPaths, cgroups: &Cgroups) {
+    if let Ok(state) = files::read_json::<ShimState>(&paths.state()) {
+        kill_shim(&state);
+    }
+    for cgroup in paths.own_shim_cgroup().into_iter().chain([paths.cgroup.as_str()]) {
+        if !cgroups.kill_all(cgroup) {
+            tracing::warn!(cgroup, "processes do not end although they were killed");
+        }
+    }
 }
 
 fn kill_shim(state: &ShimState) {

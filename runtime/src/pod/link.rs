@@ -18,7 +18,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::blocking;
+use super::{blocking, leftovers::kill_processes, spawn::is_locked};
 use crate::{
     cgroup::Cgroups,
     error::{Error, Result},
@@ -38,13 +38,12 @@ const CALL_QUEUE: usize = 128;
 /// Events waiting for the pod's owner; more wait in the shim's unacknowledged list.
 const EVENT_QUEUE: usize = 64;
 /// Tries to reach a shim that lives, and the wait between them.
-const CONNECT_TRIES: u32 = 40;
+const CONNECT_TRIES: u32 = 200;
 const CONNECT_WAIT: Duration = Duration::from_millis(50);
-/// How often, and with what pause, containers without a shim are killed until none is left.
-const KILL_ROUNDS: u32 = 500;
-const KILL_WAIT: Duration = Duration::from_millis(5);
-/// Exit code of a container whose shim is gone.
-const LOST_CODE: i32 = 255;
+/// How long a shim may take to greet. One that is stuck must not hold up the others' adoption.
+const GREETING_LIMIT: Duration = Duration::from_secs(10);
+/// Containers whose shim is gone are killed.
+const LOST_SIGNAL: i32 = libc::SIGKILL;
 
 struct Outgoing {
     request: Request,
@@ -87,7 +86,9 @@ impl Link {
             closing: false,
         };
         tokio::spawn(task.run());
-        let _ = connected.await;
+        if tokio::time::timeout(GREETING_LIMIT, connected).await.is_err() {
+            tracing::warn!(pod = uid, "a shim does not answer; trying on");
+        }
         (Self { uid, calls, lost }, receiver)
     }
 
@@ -186,6 +187,10 @@ impl Task {
     }
 
     fn shim_lives(&self) -> bool {
+        if let Some(locked) = is_locked(&self.plan.paths.lock()) {
+            return locked;
+        }
+        // A shim of an earlier version.
         let state = files::read_json::<ShimState>(&self.plan.paths.state());
         state.is_ok_and(|s| s.start_time.is_some() && sys::start_time(s.pid) == s.start_time)
     }
@@ -264,12 +269,7 @@ impl Task {
     async fn lose(&mut self) {
         let (paths, cgroups) = (self.plan.paths.clone(), self.cgroups.clone());
         let state = blocking(move || {
-            for _ in 0..KILL_ROUNDS {
-                if cgroups.kill(&paths.cgroup) {
-                    break;
-                }
-                std::thread::sleep(KILL_WAIT);
-            }
+            kill_processes(&paths, &cgroups);
             files::read_json::<ShimState>(&paths.state())
         });
         let containers = match state.await {
@@ -293,8 +293,13 @@ fn ended(mut status: ContainerStatus) -> ContainerStatus {
     if status.state != ContainerState::Exited {
         status.state = ContainerState::Exited;
         status.pid = None;
-        let at = SystemTime::now();
-        status.exit = Some(Exit { code: LOST_CODE, signal: None, oom: false, at, lost: true });
+        status.exit = Some(Exit {
+            code: 128 + LOST_SIGNAL,
+            signal: Some(LOST_SIGNAL),
+            oom: false,
+            at: SystemTime::now(),
+            lost: true,
+        });
     }
     status
 }

@@ -17,16 +17,41 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// Longest reason a shim can give for not starting.
 const REASON_LIMIT_BYTES: u64 = 64 * 1024;
 
+/// The locked file a shim holds open as its standard input. Taken here, so that there is no moment in
+/// which a shim runs and nobody can know.
+fn take_lock(plan: &PodPlan) -> Result<fs::File> {
+    let path = plan.paths.lock();
+    let file = fs::File::create(&path).map_err(Error::file("cannot make", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(Error::AlreadyExists(format!("the shim of pod {}", plan.spec.uid)))
+        }
+        Err(fs::TryLockError::Error(e)) => Err(Error::file("cannot lock", &path)(e)),
+    }
+}
+
+/// Whether a shim holds the lock of its pod; `None` when there is no lock to ask.
+pub(super) fn is_locked(path: &Path) -> Option<bool> {
+    let file = fs::File::open(path).ok()?;
+    match file.try_lock() {
+        Ok(()) => Some(false),
+        Err(fs::TryLockError::WouldBlock) => Some(true),
+        Err(fs::TryLockError::Error(_)) => None,
+    }
+}
+
 /// Re-executes `exe` as the shim of a pod and waits until it serves.
 pub(crate) async fn spawn(exe: &Path, plan: &PodPlan) -> Result<Child> {
     let log = plan.paths.run.join("shim.log");
     let log = fs::File::create(&log).map_err(Error::file("cannot make", log))?;
+    let lock = take_lock(plan)?;
     let mut child = Command::new(exe)
         .arg("shim")
         .arg("--pod")
         .arg(&plan.paths.run)
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(lock))
         .stdout(Stdio::piped())
         .stderr(log)
         .kill_on_drop(false)

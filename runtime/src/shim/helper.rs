@@ -35,6 +35,18 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
+/// What a helper does before its work: it must not outlive the shim, nor hold the lock that says that
+/// the shim lives.
+fn leave_shim(parent: Pid) {
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    if nix::unistd::getppid() != parent {
+        sys::exit_now(1);
+    }
+    if let Ok(null) = File::open("/dev/null") {
+        let _ = nix::unistd::dup2_stdin(null);
+    }
+}
+
 /// A running helper.
 pub(super) struct Helper {
     pub pid: Pid,
@@ -62,12 +74,14 @@ impl Helper {
     ) -> Result<Self> {
         let (result, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
             .map_err(|e| Error::system("cannot make a pipe")(e.into()))?;
+        let parent = Pid::this();
         match sys::fork()? {
             Fork::Child => {
                 let mut kept: Vec<i32> = keep.iter().map(|fd| fd.as_raw_fd()).collect();
                 kept.push(write.as_raw_fd());
                 sys::close_other_fds(&kept);
                 sys::reset_signals();
+                leave_shim(parent);
                 let outcome = match catch_unwind(AssertUnwindSafe(work)) {
                     Ok(Ok(pid)) => Outcome::Made(pid),
                     Ok(Err(e)) => Outcome::Failed(e.to_string()),

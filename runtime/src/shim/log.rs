@@ -40,7 +40,12 @@ pub(super) struct Log {
     size: u64,
     policy: LogPolicy,
     pending: [Vec<u8>; 2],
-    /// Records that could not be written (disk full); they are gone.
+    /// Bytes that could not be written since the last that could (disk full); they are gone, and the
+    /// log says so when it goes on.
+    lost_bytes: u64,
+    /// Why the last of them could not be written.
+    lost_reason: String,
+    /// Writes that were lost, ever.
     pub dropped: u64,
 }
 
@@ -57,6 +62,8 @@ impl Log {
             size,
             policy,
             pending: [Vec::new(), Vec::new()],
+            lost_bytes: 0,
+            lost_reason: String::new(),
             dropped: 0,
         })
     }
@@ -83,7 +90,7 @@ impl Log {
             bytes = &bytes[end.map_or(window.len(), |e| e + 1)..];
         }
         self.pending[source as usize] = pending;
-        self.append(&out);
+        self.append(&out, now);
     }
 
     /// Writes what is left of a line whose end will not come any more.
@@ -92,27 +99,54 @@ impl Log {
         if !pending.is_empty() {
             let mut out = Vec::with_capacity(pending.len() + 64);
             record(&mut out, now, source, 'F', &pending);
-            self.append(&out);
+            self.append(&out, now);
         }
     }
 
-    fn append(&mut self, out: &[u8]) {
+    fn append(&mut self, out: &[u8], now: OffsetDateTime) {
         if out.is_empty() {
             return;
         }
         if self.size > 0 && self.size + out.len() as u64 > self.policy.max_size_bytes {
             self.rotate();
         }
-        if self.file.is_none()
-            && let Ok((file, size)) = open(&self.path)
-        {
+        let marked = (self.lost_bytes > 0).then(|| {
+            let (bytes, reason) = (self.lost_bytes, &self.lost_reason);
+            let text = format!("kabuki: {bytes} bytes of this log were lost: {reason}");
+            let mut all = Vec::with_capacity(out.len() + 128);
+            record(&mut all, now, Source::Stderr, 'F', text.as_bytes());
+            all.extend_from_slice(out);
+            all
+        });
+        match self.put(marked.as_deref().unwrap_or(out)) {
+            Ok(()) => self.lost_bytes = 0,
+            // Disk full or removed: this output is lost, the container goes on.
+            Err(e) => {
+                self.dropped += 1;
+                self.lost_bytes += out.len() as u64;
+                self.lost_reason = e.to_string();
+            }
+        }
+    }
+
+    /// Writes all of it or nothing: half a record would garble the next one.
+    fn put(&mut self, out: &[u8]) -> std::io::Result<()> {
+        if self.file.is_none() {
+            let (file, size) = open(&self.path)?;
             self.file = Some(file);
             self.size = size;
         }
-        match self.file.as_mut().map(|f| f.write_all(out)) {
-            Some(Ok(())) => self.size += out.len() as u64,
-            // Disk full or removed: this output is lost, the container goes on.
-            _ => self.dropped += 1,
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        match file.write_all(out) {
+            Ok(()) => {
+                self.size += out.len() as u64;
+                Ok(())
+            }
+            Err(e) => {
+                let _ = file.set_len(self.size);
+                self.file = None;
+                Err(e)
+            }
         }
     }
 
@@ -229,6 +263,30 @@ mod tests {
             lines(&path).iter().map(|l| (l[..9].to_string(), l.len() - 9)).collect();
         let expected = [("stdout P ", LINE_LIMIT), ("stdout F ", 3), ("stdout F ", LINE_LIMIT)];
         assert_eq!(got, expected.map(|(a, b)| (a.to_string(), b)));
+    }
+
+    #[test]
+    fn what_a_full_disk_took_is_marked_when_there_is_room_again() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("0.log");
+        let mut log = Log::open(&path, LogPolicy::default()).expect("log");
+        let now = OffsetDateTime::UNIX_EPOCH;
+        log.write(Source::Stdout, b"before\n", now);
+        // Every write to this device fails as on a full disk.
+        log.file = Some(fs::OpenOptions::new().write(true).open("/dev/full").expect("device"));
+        log.path = "/dev/full".into();
+        log.write(Source::Stdout, b"lost\n", now);
+        log.write(Source::Stdout, b"lost too\n", now);
+        assert_eq!(log.dropped, 2);
+        log.path.clone_from(&path);
+        log.write(Source::Stdout, b"after\n", now);
+        let got = lines(&path);
+        assert_eq!([got[0].as_str(), got[2].as_str()], ["stdout F before", "stdout F after"]);
+        assert!(got[1].starts_with("stderr F kabuki: "), "{}", got[1]);
+        assert!(got[1].ends_with("lost: No space left on device (os error 28)"), "{}", got[1]);
+        assert_eq!(got.len(), 3);
+        log.write(Source::Stdout, b"more\n", now);
+        assert_eq!(lines(&path).len(), 4);
     }
 
     #[test]

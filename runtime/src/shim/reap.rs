@@ -41,6 +41,28 @@ impl Server {
             };
             self.ended(pid.as_raw(), code);
         }
+        self.sweep();
+    }
+
+    /// A helper that was killed leaves processes between it and the container, which are children of
+    /// this one then and wait for ever. Once no other helper works, children that belong to nothing
+    /// are killed, until there is none: one may just be making another.
+    fn sweep(&mut self) {
+        if !self.abandoned || !self.helpers.is_empty() {
+            return;
+        }
+        self.abandoned = false;
+        let containers = self.containers.iter().filter_map(|c| c.status.pid);
+        let execs = self.execs.iter().filter_map(|e| e.pid);
+        let known: Vec<i32> = containers.chain(execs).chain(self.pause).collect();
+        for pid in sys::children() {
+            // With the host's processes a container's orphans come to this one by right.
+            let orphan = self.plan.spec.host_pid && sys::is_in_cgroup(pid, &self.plan.paths.cgroup);
+            if !known.contains(&pid) && !orphan {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                self.abandoned = true;
+            }
+        }
     }
 
     /// One child ended with `code` (the signal's number, negative, when a signal did it).
@@ -50,6 +72,7 @@ impl Server {
             // Still there: it ended without a word.
             if self.helpers.get(at).is_some_and(|h| h.pid.as_raw() == pid) {
                 let helper = self.helpers.remove(at);
+                self.abandoned = true;
                 let text = format!("the helper ended without a result ({})", describe(code));
                 self.helper_done(helper.purpose, Outcome::Failed(text));
             }

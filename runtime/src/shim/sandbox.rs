@@ -25,6 +25,7 @@ const SHM_OPTIONS: &str = "mode=1777,size=67108864";
 pub(super) fn prepare(plan: &PodPlan) -> Result<Option<i32>> {
     let (spec, paths) = (&plan.spec, &plan.paths);
     let cgroups = Cgroups::detect()?;
+    cgroups.create_leaf(&paths.shim_cgroup)?;
     cgroups.enter(&paths.shim_cgroup, std::process::id() as i32)?;
     cgroups.create(&paths.cgroup, &spec.resources)?;
     for dir in [paths.namespaces(), paths.etc(), paths.oci(), paths.run.join("containers")] {

@@ -53,6 +53,8 @@ pub(super) struct Server {
     pub next_number: u64,
     pub pause: Option<i32>,
     pub shutdown: Option<(ReplyTo, Instant)>,
+    /// A helper ended without a word: see [`Server::reap`].
+    pub abandoned: bool,
     release_at: Option<Instant>,
     clients: Vec<Client>,
     listener: UnixListener,
@@ -89,6 +91,7 @@ impl Server {
             next_number: 0,
             pause,
             shutdown: None,
+            abandoned: false,
             release_at: Some(Instant::now() + RELEASE_AFTER),
             clients: Vec::new(),
             listener,

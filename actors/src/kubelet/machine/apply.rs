@@ -11,6 +11,10 @@ use super::{
 const PULL_DELAY: i64 = 10;
 const MAX_PULL_DELAY: i64 = 300;
 
+/// Message of a container that was killed since its shim was gone.
+pub(in crate::kubelet) const LOST_MESSAGE: &str =
+    "killed: the process that held the pod's containers is gone";
+
 impl Machine {
     /// Takes an outcome in; what it makes necessary at once (a stop) is in the plan, the rest is
     /// for the next [`Machine::decide`].
@@ -77,7 +81,9 @@ impl Machine {
         let spec = self.spec_of(name).cloned();
         let early = self.early_exits.iter().position(|e| e.id == running.id);
         let early = early.map(|at| self.early_exits.swap_remove(at));
+        let lost = lost(name, &running);
         let Some(container) = self.container_mut(name) else { return };
+        let doomed = std::mem::take(&mut container.doomed);
         container.trouble = None;
         container.retry_at = None;
         container.start_failures = 0;
@@ -88,7 +94,7 @@ impl Machine {
             _ => None,
         };
         self.garbage.extend(forgotten.map(|f| f.id).filter(|id| !id.is_empty()));
-        if let Some(finished) = early {
+        if let Some(finished) = early.or_else(|| doomed.then_some(lost)) {
             self.exited(finished);
         }
     }
@@ -102,6 +108,7 @@ impl Machine {
     ) {
         let Some(container) = self.container_mut(name) else { return };
         container.start_failures += 1;
+        container.doomed = false;
         container.trouble = Some(trouble);
         let before = match std::mem::replace(&mut container.run, Run::Never) {
             Run::Starting(before) => before,
@@ -179,30 +186,43 @@ impl Machine {
         }
     }
 
-    /// Every container ended with the shim; what was under way finds its own error.
+    /// Every container ended with the shim; what was being started finds its own error, or has just
+    /// ended too.
     fn lose_sandbox(&mut self, now: Timestamp) {
+        if self.sandbox != Step::Done {
+            return;
+        }
         for container in &mut self.containers {
-            if let Run::Running(running) = &container.run {
-                container.run = Run::Ended(Finished {
-                    id: running.id.clone(),
-                    container: container.name.clone(),
-                    attempt: running.attempt,
-                    started_at: Some(running.started_at),
-                    finished_at: now,
-                    exit_code: 255,
-                    reason: "ShimLost".to_owned(),
-                    message: Some("the process that held the pod's containers is gone".to_owned()),
-                });
+            match &container.run {
+                Run::Running(running) => {
+                    let finished = lost(&container.name, running);
+                    container.run = Run::Ended(Finished { finished_at: now, ..finished });
+                }
+                Run::Starting(_) => container.doomed = true,
+                Run::Never | Run::Ended(_) => {}
             }
         }
-        if self.sandbox == Step::Done {
-            // Failed, due at once: `decide` makes it anew, after the remains are destroyed.
-            self.sandbox = Step::Failed {
-                retry_at: now,
-                failures: 1,
-                message: "the pod's sandbox was lost".to_owned(),
-            };
-        }
+        self.begin_again();
+        // Failed, due at once: `decide` makes it anew, after the remains are destroyed.
+        self.sandbox = Step::Failed {
+            retry_at: now,
+            failures: 1,
+            message: "the pod's sandbox was lost".to_owned(),
+        };
+    }
+}
+
+/// The end of a container that was killed since its shim was gone.
+fn lost(name: &str, running: &Running) -> Finished {
+    Finished {
+        id: running.id.clone(),
+        container: name.to_owned(),
+        attempt: running.attempt,
+        started_at: Some(running.started_at),
+        finished_at: running.started_at,
+        exit_code: 137,
+        reason: "Error".to_owned(),
+        message: Some(LOST_MESSAGE.to_owned()),
     }
 }
 

@@ -153,6 +153,8 @@ pub struct Container {
     pub restart_anyway: bool,
     /// Probes of the current run.
     pub probes: Probes,
+    /// The sandbox went while it was being started: whatever comes of that is dead.
+    pub(super) doomed: bool,
 }
 
 impl Container {
@@ -175,6 +177,7 @@ impl Container {
             start_failures: 0,
             restart_anyway: false,
             probes: Probes::default(),
+            doomed: false,
         }
     }
 

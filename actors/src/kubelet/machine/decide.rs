@@ -89,8 +89,11 @@ impl Machine {
                     }
                 }
                 (Kind::Init, _) if self.initialized => {}
-                (Kind::Init, Run::Ended(ended)) if ended.exit_code == 0 => {}
-                (Kind::Init, Run::Ended(_)) if policy == RestartPolicy::Never => {
+                (Kind::Init, Run::Ended(ended))
+                    if ended.exit_code == 0 && !container.restart_anyway => {}
+                (Kind::Init, Run::Ended(ended))
+                    if policy == RestartPolicy::Never && ended.exit_code != 0 =>
+                {
                     self.verdict = Some(Verdict { succeeded: false, reason: None, message: None });
                     return Vec::new();
                 }
@@ -240,7 +243,7 @@ impl Machine {
     }
 }
 
-fn restarts(policy: RestartPolicy, exit_code: i32) -> bool {
+pub(super) fn restarts(policy: RestartPolicy, exit_code: i32) -> bool {
     match policy {
         RestartPolicy::Always => true,
         RestartPolicy::OnFailure => exit_code != 0,

@@ -10,6 +10,8 @@ mod ending;
 mod probes;
 
 #[cfg(test)]
+mod lost_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +23,7 @@ use k8s_openapi::{
 use kabuki_runtime::ImageInfo;
 
 pub use adopt::Found;
+pub(super) use apply::LOST_MESSAGE;
 pub use backoff::CrashLoop;
 pub use container::{Container, Finished, Hook, ImageStep, Kind, Run, Running, StopOrder, Trouble};
 pub use probes::{ProbeKind, ProbeOutcome, ProbeRun, Probes};
@@ -283,6 +286,24 @@ impl Machine {
             early_exits: Vec::new(),
             garbage: Vec::new(),
         }
+    }
+
+    /// A new sandbox begins at the beginning, as upstream's: init containers run again, unless no
+    /// other container has to.
+    fn begin_again(&mut self) {
+        let policy = self.pod.restart_policy();
+        let mut mains = self.containers.iter().filter(|c| c.kind == Kind::Main);
+        let wanted = mains.any(|c| match &c.run {
+            Run::Ended(ended) => decide::restarts(policy, ended.exit_code),
+            _ => true,
+        });
+        if !wanted {
+            return;
+        }
+        for container in self.containers.iter_mut().filter(|c| c.kind == Kind::Init) {
+            container.restart_anyway = !matches!(container.run, Run::Never);
+        }
+        self.initialized = self.containers.iter().all(|c| c.kind == Kind::Main);
     }
 
     /// Takes a newer version of the same pod.

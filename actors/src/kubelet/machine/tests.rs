@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + seconds).unwrap()
 }
 
-fn pod(spec: Value) -> Arc<Pod> {
+pub(super) fn pod(spec: Value) -> Arc<Pod> {
     Arc::new(
         serde_json::from_value(json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "u1"}, "spec": spec}))
@@ -30,18 +30,18 @@ fn deleted(pod: &Pod, seconds: i64, grace: i64) -> Arc<Pod> {
 }
 
 /// A machine with shorthand for what a worker does.
-struct Stage {
-    machine: Machine,
-    now: i64,
+pub(super) struct Stage {
+    pub machine: Machine,
+    pub now: i64,
     starts: u32,
 }
 
 impl Stage {
-    fn new(spec: Value) -> Self {
+    pub fn new(spec: Value) -> Self {
         Self { machine: Machine::new(pod(spec), at(0)), now: 0, starts: 0 }
     }
 
-    fn decide(&mut self) -> Vec<String> {
+    pub fn decide(&mut self) -> Vec<String> {
         let plan = self.machine.decide(at(self.now));
         plan.actions.iter().map(short).collect()
     }
@@ -52,23 +52,23 @@ impl Stage {
         plan.wake.map(|w| w.as_second() - 1_000_000)
     }
 
-    fn apply(&mut self, outcome: Outcome) {
+    pub fn apply(&mut self, outcome: Outcome) {
         let plan = self.machine.apply(outcome, at(self.now));
         assert_eq!(plan.actions, []);
     }
 
     /// Sandbox and volumes are there.
-    fn prepare(&mut self) {
+    pub fn prepare(&mut self) {
         self.apply(Outcome::SandboxReady(vec!["10.244.0.2".to_owned()]));
         self.apply(Outcome::VolumesReady);
     }
 
-    fn image(&mut self, container: &str) {
+    pub fn image(&mut self, container: &str) {
         let result = Ok(Arc::new(ImageInfo::default()));
         self.apply(Outcome::Image { container: container.to_owned(), result });
     }
 
-    fn running(&mut self, container: &str) -> String {
+    pub fn running(&mut self, container: &str) -> String {
         self.starts += 1;
         let id = format!("id{}", self.starts);
         let spec = self.machine.spec_of(container).unwrap();
@@ -88,7 +88,7 @@ impl Stage {
     }
 
     /// Image, start: from decided to running.
-    fn start(&mut self, container: &str) -> String {
+    pub fn start(&mut self, container: &str) -> String {
         self.image(container);
         assert!(self.decide().contains(&format!("start {container}")));
         self.running(container)
@@ -128,7 +128,7 @@ fn short(action: &Action) -> String {
     }
 }
 
-fn one(policy: &str) -> Value {
+pub(super) fn one(policy: &str) -> Value {
     json!({"restartPolicy": policy, "containers": [{"name": "a", "image": "x"}]})
 }
 

@@ -57,10 +57,10 @@ struct Post;
 #[rtype(result = "()")]
 struct NodeSeen(Box<Node>);
 
-/// The pod network changed its state.
+/// The pod network, or what the machine runs short of, changed.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
-struct NetworkChanged;
+struct StateChanged;
 
 /// What the reporter is made from.
 pub(in crate::kubelet) type ReporterArgs = Arc<NodeContext>;
@@ -113,9 +113,14 @@ impl Actor for NodeReporter {
         let mut network = self.node.config.network.state();
         network.mark_unchanged();
         let changes = futures_util::stream::unfold(network, |mut network| async {
-            network.changed().await.ok().map(|()| (NetworkChanged, network))
+            network.changed().await.ok().map(|()| (StateChanged, network))
         });
         ctx.pump(changes);
+        let pressure =
+            futures_util::stream::unfold(self.node.pressure.subscribe(), |mut p| async {
+                p.changed().await.ok().map(|()| (StateChanged, p))
+            });
+        ctx.pump(pressure);
         let api: Api<Node> = Api::all(self.node.config.client.clone());
         let fields = format!("metadata.name={}", self.node.config.name);
         let seen = watcher(api, watcher::Config::default().fields(&fields))
@@ -151,10 +156,10 @@ impl Handler<Renew> for NodeReporter {
     }
 }
 
-impl Handler<NetworkChanged> for NodeReporter {
+impl Handler<StateChanged> for NodeReporter {
     type Result = ();
 
-    fn handle(&mut self, _: NetworkChanged, ctx: &mut Ctx<Self>) {
+    fn handle(&mut self, _: StateChanged, ctx: &mut Ctx<Self>) {
         self.post(ctx);
     }
 }
@@ -276,7 +281,8 @@ async fn publish(
     }
     let network: NetworkState = config.network.state().borrow().clone();
     let images = config.runtime.images();
-    let status = status::status(config, facts, &network, &images, &known, now);
+    let pressure = *node.pressure.borrow();
+    let status = status::status(config, facts, &network, pressure, &images, &known, now);
     let patch = json!({"status": status});
     let params = PatchParams::default();
     api.patch_status(&config.name, &params, &Patch::Strategic(&patch))

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kabuki_runtime::ImageInfo;
 
-use super::NodeFacts;
+use super::{NodeFacts, Pressure};
 use crate::kubelet::{config::NodeConfig, networking::NetworkState};
 
 /// Images listed at most (upstream `nodeStatusMaxImages`).
@@ -54,6 +54,7 @@ pub(super) fn status(
     config: &NodeConfig,
     facts: &NodeFacts,
     network: &NetworkState,
+    pressure: Pressure,
     images: &[ImageInfo],
     known: &[NodeCondition],
     now: Timestamp,
@@ -69,7 +70,7 @@ pub(super) fn status(
         allocatable: Some(facts.allocatable.clone()),
         addresses: Some(addresses),
         node_info: Some(facts.info.clone()),
-        conditions: Some(conditions(network, known, now)),
+        conditions: Some(conditions(network, pressure, known, now)),
         images: Some(listed(images)),
         ..NodeStatus::default()
     }
@@ -77,6 +78,7 @@ pub(super) fn status(
 
 fn conditions(
     network: &NetworkState,
+    pressure: Pressure,
     known: &[NodeCondition],
     now: Timestamp,
 ) -> Vec<NodeCondition> {
@@ -91,15 +93,29 @@ fn conditions(
             format!("container runtime network not ready: {why}"),
         ),
     };
-    let calm = |kind, reason, message: &str| (kind, "False", reason, message.to_owned());
+    let short = |kind, holds, yes: [&'static str; 2], no: [&'static str; 2]| {
+        let (status, [reason, message]) = if holds { ("True", yes) } else { ("False", no) };
+        (kind, status, reason, message.to_owned())
+    };
     let facts = [
-        calm(
+        short(
             "MemoryPressure",
-            "KubeletHasSufficientMemory",
-            "kubelet has sufficient memory available",
+            pressure.memory,
+            ["KubeletHasInsufficientMemory", "kubelet has insufficient memory available"],
+            ["KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
         ),
-        calm("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        calm("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        short(
+            "DiskPressure",
+            pressure.disk,
+            ["KubeletHasDiskPressure", "kubelet has disk pressure"],
+            ["KubeletHasNoDiskPressure", "kubelet has no disk pressure"],
+        ),
+        short(
+            "PIDPressure",
+            pressure.pids,
+            ["KubeletHasInsufficientPID", "kubelet has insufficient PID available"],
+            ["KubeletHasSufficientPID", "kubelet has sufficient PID available"],
+        ),
         ready,
     ];
     facts
@@ -145,15 +161,21 @@ mod tests {
     fn conditions_keep_their_time_until_they_turn() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let waiting = NetworkState::Waiting("no pod CIDR".to_owned());
-        let first = conditions(&waiting, &[], at(1));
+        let calm = Pressure::default();
+        let first = conditions(&waiting, calm, &[], at(1));
         assert_eq!(first[3].status, "False");
         assert_eq!(
             first[3].message.as_deref(),
             Some("container runtime network not ready: no pod CIDR")
         );
-        let second = conditions(&NetworkState::Ready, &first, at(2));
+        let second = conditions(&NetworkState::Ready, calm, &first, at(2));
         assert_eq!(second[3].last_transition_time, Some(Time(at(2))));
         assert_eq!(second[0].last_transition_time, Some(Time(at(1))));
         assert_eq!(second[0].last_heartbeat_time, Some(Time(at(2))));
+        let full = Pressure { disk: true, ..calm };
+        let third = conditions(&NetworkState::Ready, full, &second, at(3));
+        let disk = &third[1];
+        assert_eq!((disk.type_.as_str(), disk.status.as_str()), ("DiskPressure", "True"));
+        assert_eq!(disk.last_transition_time, Some(Time(at(3))));
     }
 }

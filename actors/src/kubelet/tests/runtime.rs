@@ -1,7 +1,7 @@
 //! A runtime and a network that keep books and run nothing.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::kubelet::{
     networking::{NetworkState, PodNetworking},
-    sandbox::{NodeRuntime, PodSandbox},
+    sandbox::{IsWanted, NodeRuntime, PodSandbox},
 };
 
 /// Books of all pods.
@@ -79,7 +79,7 @@ impl NodeRuntime for FakeRuntime {
         Ok(left.into_iter().map(|p| p as Arc<dyn PodSandbox>).collect())
     }
 
-    async fn remove_orphans(&self, _: &HashSet<String>) -> Result<()> {
+    async fn remove_orphans(&self, _: &IsWanted) -> Result<()> {
         Ok(())
     }
 
@@ -94,6 +94,14 @@ impl NodeRuntime for FakeRuntime {
 
     fn images(&self) -> Vec<ImageInfo> {
         Vec::new()
+    }
+
+    fn unused_images(&self) -> Vec<ImageInfo> {
+        Vec::new()
+    }
+
+    async fn remove_image(&self, _: &str) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -198,5 +206,9 @@ impl PodNetworking for FakeNetwork {
 
     async fn detach(&self, _: &str) -> std::result::Result<(), String> {
         Ok(())
+    }
+
+    async fn attached(&self) -> Vec<String> {
+        Vec::new()
     }
 }

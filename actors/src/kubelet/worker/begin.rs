@@ -23,7 +23,7 @@ use crate::{
     kubelet::{
         context::timestamp,
         images,
-        machine::{Finished, Found, Hook, Running, Step, Verdict},
+        machine::{Finished, Found, Hook, LOST_MESSAGE, Running, Verdict},
         pod_view::PodView,
         sandbox::PodSandbox,
     },
@@ -36,7 +36,11 @@ impl PodWorker {
     /// A pod that is not on this node yet.
     pub(super) fn begin_new(&mut self, pod: Arc<Pod>, ctx: &mut Ctx<Self>) {
         let now = timestamp(ctx.wall());
-        let mut machine = Machine::new(pod.clone(), now);
+        let mut machine = if pod.is_terminal() {
+            Machine::new(pod.clone(), now)
+        } else {
+            Machine::revive(pod.clone(), now)
+        };
         self.report.sent.clone_from(&pod.status);
         if pod.is_terminal() {
             machine.verdict = Some(history(&pod));
@@ -78,16 +82,19 @@ impl PodWorker {
             this.report.sent.clone_from(&pod.status);
             let mut machine = match status {
                 Ok(status) if !status.shim_lost => {
-                    let found = this.found(&pod, &status);
-                    Machine::adopt(pod, ips.clone().unwrap_or_default(), found, now)
-                }
-                other => {
-                    if let Err(error) = other {
-                        tracing::warn!(uid = this.uid, %error, "a pod's shim does not answer");
-                    }
-                    let mut machine = Machine::adopt(pod, Vec::new(), Vec::new(), now);
-                    machine.sandbox = Step::Todo;
+                    let (found, unstarted) = this.found(&pod, &status);
+                    let ips = ips.clone().unwrap_or_default();
+                    let mut machine = Machine::adopt(pod, ips, found, now);
+                    machine.discard(unstarted);
                     machine
+                }
+                Ok(status) => {
+                    let (found, _) = this.found(&pod, &status);
+                    Machine::adopt_lost(pod, found, now)
+                }
+                Err(error) => {
+                    tracing::warn!(uid = this.uid, %error, "a pod's shim does not answer");
+                    Machine::adopt_lost(pod, Vec::new(), now)
                 }
             };
             if let Err(message) = ips {
@@ -107,12 +114,19 @@ impl PodWorker {
         });
     }
 
-    /// What the runtime knows of the pod's containers, oldest first.
-    fn found(&mut self, pod: &Pod, status: &RuntimeStatus) -> Vec<Found> {
-        let mut found = Vec::new();
+    /// What the runtime knows of the pod's containers, oldest first, and the ids of those that an
+    /// earlier daemon made and did not come to start.
+    fn found(&mut self, pod: &Pod, status: &RuntimeStatus) -> (Vec<Found>, Vec<String>) {
+        let (mut found, mut unstarted) = (Vec::new(), Vec::new());
         for container in &status.containers {
-            let never_ran = container.state == ContainerState::Created;
-            if pod.container(&container.name).is_none() || never_ran {
+            let lost = container.exit.as_ref().is_some_and(|e| e.lost);
+            if container.started_at.is_none()
+                && (container.state == ContainerState::Created || lost)
+            {
+                unstarted.push(container.id.clone());
+                continue;
+            }
+            if pod.container(&container.name).is_none() {
                 continue;
             }
             self.remember(&container.id, &container.name, container.attempt);
@@ -142,11 +156,11 @@ impl PodWorker {
                         .map_or_else(|| timestamp(container.created_at), |e| timestamp(e.at)),
                     exit_code: exit.as_ref().map_or(255, |e| e.code),
                     reason: exit.as_ref().map_or("NeverStarted", exit_reason).to_owned(),
-                    message: None,
+                    message: lost.then(|| LOST_MESSAGE.to_owned()),
                 })),
             }
         }
-        found
+        (found, unstarted)
     }
 
     /// Begins one action; its outcome comes back by message.
@@ -281,7 +295,6 @@ pub(super) fn pod_ips(pod: &Pod) -> Vec<String> {
 fn exit_reason(exit: &kabuki_runtime::Exit) -> &'static str {
     match exit {
         exit if exit.oom => "OOMKilled",
-        exit if exit.lost => "ShimLost",
         exit if exit.code == 0 => "Completed",
         _ => "Error",
     }

@@ -16,6 +16,7 @@ use super::launch::termination_file;
 use crate::kubelet::{
     context::{NodeContext, timestamp},
     dns,
+    logs::pod_log_dir,
     machine::{Finished, Outcome, ProbeKind},
     networking::NetworkState,
     pod_view::PodView,
@@ -258,7 +259,6 @@ pub(super) async fn exited(
 ) -> Outcome {
     let reason = match &exit {
         exit if exit.oom => "OOMKilled",
-        exit if exit.lost => "ShimLost",
         exit if exit.code == 0 => "Completed",
         _ => "Error",
     };
@@ -269,7 +269,7 @@ pub(super) async fn exited(
             == Some("FallbackToLogsOnError");
     let log = fallback.then(|| {
         let pod = &job.pod;
-        let dir = crate::kubelet::logs::pod_log_dir(&job.node.config.log_root, pod);
+        let dir = pod_log_dir(&job.node.config.log_root, pod);
         dir.join(&container).join(format!("{attempt}.log"))
     });
     let read = tokio::task::spawn_blocking(move || last_words(&file, log.as_deref()));
@@ -319,11 +319,19 @@ fn end_of_log(path: &Path) -> Option<Vec<u8>> {
 pub(super) async fn destroy(job: Job) -> Outcome {
     let uid = job.pod.uid().to_owned();
     let node = &job.node;
+    let logs = pod_log_dir(&node.config.log_root, &job.pod);
     let removed = async {
         if let Some(entry) = node.sandbox(&uid) {
             destroy_sandbox(node, &uid, &entry.sandbox).await?;
         }
-        volumes::remove(node, &uid).await
+        volumes::remove(node, &uid).await?;
+        // Logs outlive a sandbox that went with a reboot.
+        match tokio::fs::remove_dir_all(&logs).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("cannot remove {}: {error}", logs.display()))
+            }
+            _ => Ok(()),
+        }
     };
     match removed.await {
         Ok(()) => Outcome::Destroyed,

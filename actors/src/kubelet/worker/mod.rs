@@ -226,6 +226,8 @@ impl PodWorker {
         {
             self.listen(&entry.events, ctx);
         }
+        // Before somebody listened the shim may have been lost; a start fails when it is.
+        let look = matches!(outcome, Outcome::SandboxReady(_) | Outcome::StartFailed { .. });
         self.tell_probe(&outcome);
         let now = timestamp(ctx.wall());
         let Some(machine) = &mut self.machine else { return };
@@ -234,6 +236,9 @@ impl PodWorker {
             self.begin(action, ctx);
         }
         self.sync(ctx);
+        if look {
+            self.look(ctx);
+        }
     }
 
     fn job(&self) -> Option<Job> {
