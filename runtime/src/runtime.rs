@@ -273,12 +273,27 @@ impl Runtime {
         Ok(count)
     }
 
+    /// Removes what is left of a pod that this runtime does not have: after a reboot its writable
+    /// layers, for example.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when it has the pod; what cannot be removed.
+    pub async fn remove_remains(&self, uid: &str) -> Result<()> {
+        crate::paths::check_name("pod uid", uid, 128)?;
+        if self.shared.pods.lock().contains_key(uid) {
+            return Err(Error::InUse(format!("pod {uid} is there; destroy it")));
+        }
+        self.remove_leftovers(uid).await
+    }
+
     async fn remove_leftovers(&self, uid: &str) -> Result<()> {
         let (config, cgroups) = (self.shared.config.clone(), self.shared.cgroups.clone());
         let uid = uid.to_string();
         blocking(move || {
             let plan = config.run.join("pods").join(&uid).join("plan.json");
-            if let Ok(plan) = files::read_json::<PodPlan>(&plan) {
+            if let Ok(plan) = files::read_json::<PodPlan>(&plan)
+                && plan.spec.uid == uid
+            {
                 return pod::remove_pod(&plan.paths, &cgroups);
             }
             // Nothing says what it was: all three places of its cgroup are looked at.

@@ -39,6 +39,14 @@ fn runs(pid: i32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
+async fn nothing_left(node: &Node) {
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !node.leftovers().is_empty() {
+        assert!(std::time::Instant::now() < until, "{:#?}", node.leftovers());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
@@ -113,7 +121,7 @@ async fn half_made_pods_are_cleaned_at_the_next_start() {
     // The name of a half-made pod can be used at once.
     runtime.create_pod(sandbox("half-plan")).await.expect("pod");
     runtime.remove_orphans(|_| false).await.expect("orphans");
-    eventually("nothing is left", async || node.leftovers().is_empty()).await;
+    nothing_left(&node).await;
 }
 
 /// A pod that cannot be understood any more is ended with its shim, whatever is garbled.
@@ -143,7 +151,7 @@ async fn a_running_pod_with_garbled_files_is_ended_or_kept() {
         }
         // Its logs are kept until it is known that nobody has the pod any more.
         runtime.remove_orphans(|_| false).await.expect("orphans");
-        eventually("nothing is left", async || node.leftovers().is_empty()).await;
+        nothing_left(&node).await;
         assert!(!runs(shim), "{files:?}: the shim is still there");
     }
 }
@@ -160,7 +168,7 @@ async fn a_shim_that_died_unseen_leaves_no_container() {
     assert!(pods[0].status().await.expect("status").shim_lost);
     assert!(matches!(pods[0].start("unseen-c0").await, Err(Error::ShimLost(_))));
     pods[0].destroy().await.expect("destroy");
-    eventually("nothing is left", async || node.leftovers().is_empty()).await;
+    nothing_left(&node).await;
 }
 
 /// Helpers are killed at any moment: each container is made or not, and no process is left between.
@@ -196,7 +204,7 @@ async fn killed_helpers_leave_no_process_behind() {
     let names: Vec<&str> = status.containers.iter().map(|c| c.id.as_str()).collect();
     assert_eq!(names, ["steady"]);
     pod.destroy().await.expect("destroy");
-    eventually("nothing is left", async || node.leftovers().is_empty()).await;
+    nothing_left(&node).await;
 }
 
 /// The shim is killed while its helpers work: what they were making does not come to life later.
@@ -220,7 +228,7 @@ async fn a_shim_killed_while_it_makes_a_container_takes_it_along() {
         pod.destroy().await.expect("destroy");
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    eventually("nothing is left", async || node.leftovers().is_empty()).await;
+    nothing_left(&node).await;
 }
 
 async fn survivor(node: &Node) -> (Runtime, kabuki_runtime::Pod) {

@@ -94,6 +94,7 @@ pub fn run(stage: &mut Stage) {
 
 impl Run<'_> {
     fn make(&mut self, count: usize) {
+        let mut made = Vec::new();
         for _ in 0..count {
             let number = self.made;
             self.made += 1;
@@ -109,19 +110,22 @@ impl Run<'_> {
                 Kind::Once => ("Never", "echo up; exec sleep 100000".to_owned()),
                 Kind::Ends(code) => ("Never", format!("echo up; exit {code}")),
             };
-            self.stage.create_pod(&NewPod::new(&name, policy, &script).on(&node));
+            made.push(NewPod::new(&name, policy, &script).on(&node));
             self.pods.insert(name, Expected { kind, hit: false });
         }
+        self.stage.create_pods(&made);
     }
 
     /// Deletes pods until no more than are allowed are left.
     fn remove(&mut self) {
+        let mut names = Vec::new();
         while self.pods.len() > AT_ONCE {
             let at = self.dice.next(self.pods.len());
             let name = self.pods.keys().nth(at).expect("pod").clone();
-            self.stage.delete_pod(&name, 0);
             self.pods.remove(&name);
+            names.push(name);
         }
+        self.stage.delete_pods(&names);
     }
 
     /// Kills something.

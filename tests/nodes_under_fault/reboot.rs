@@ -40,7 +40,7 @@ pub fn reboot(stage: &mut Stage) {
 
     switch_off(stage);
     // One is deleted while the machine is off: its remains must not stay.
-    stage.delete_pod("deleted", 0);
+    stage.delete_pods(&["deleted".to_owned()]);
     let begin = Instant::now();
     stage.cluster.nodes[0].restart();
 

@@ -75,16 +75,30 @@ impl Stage {
 
     /// One request as the administrator.
     pub fn call(&self, verb: &str, path: &str, kind: &str, body: &str) -> Result<String, String> {
+        let mut answers = self.call_all(&[(verb, path.to_owned(), body.to_owned())], kind);
+        answers.pop().expect("an answer")
+    }
+
+    /// Several requests over one connection, one after the other.
+    fn call_all(
+        &self,
+        requests: &[(&str, String, String)],
+        kind: &str,
+    ) -> Vec<Result<String, String>> {
         let config = self.cluster.kube_config(0);
-        let request = http::Request::builder()
-            .method(verb)
-            .uri(path)
-            .header("content-type", kind)
-            .body(body.as_bytes().to_vec())
-            .expect("request");
         self.cluster.members[0].host.block_on(async {
-            let client = kube::Client::try_from(config).map_err(|e| e.to_string())?;
-            client.request_text(request).await.map_err(|e| e.to_string())
+            let client = kube::Client::try_from(config).expect("client");
+            let mut answers = Vec::new();
+            for (verb, path, body) in requests {
+                let request = http::Request::builder()
+                    .method(*verb)
+                    .uri(path)
+                    .header("content-type", kind)
+                    .body(body.as_bytes().to_vec())
+                    .expect("request");
+                answers.push(client.request_text(request).await.map_err(|e| e.to_string()));
+            }
+            answers
         })
     }
 
@@ -102,23 +116,32 @@ impl Stage {
         self.get(&format!("/api/v1/namespaces/default/pods/{name}"))
     }
 
-    /// Creates a pod of one container that runs `script`.
     pub fn create_pod(&self, pod: &NewPod) {
-        let body = pod.json().to_string();
+        self.create_pods(std::slice::from_ref(pod));
+    }
+
+    pub fn create_pods(&self, pods: &[NewPod]) {
         let path = "/api/v1/namespaces/default/pods";
-        self.call("POST", path, "application/json", &body)
-            .unwrap_or_else(|e| panic!("{body}: {e}"));
+        let requests: Vec<_> =
+            pods.iter().map(|p| ("POST", path.to_owned(), p.json().to_string())).collect();
+        for answer in self.call_all(&requests, "application/json") {
+            answer.unwrap_or_else(|e| panic!("create: {e}"));
+        }
+    }
+
+    /// Deletes pods without grace.
+    pub fn delete_pods(&self, names: &[String]) {
+        let path =
+            |name: &String| format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0");
+        let requests: Vec<_> = names.iter().map(|n| ("DELETE", path(n), String::new())).collect();
+        for answer in self.call_all(&requests, "application/json") {
+            answer.unwrap_or_else(|e| panic!("delete: {e}"));
+        }
     }
 
     pub fn create(&self, path: &str, object: &Value) {
         self.call("POST", path, "application/json", &object.to_string())
             .unwrap_or_else(|e| panic!("{object}: {e}"));
-    }
-
-    pub fn delete_pod(&self, name: &str, grace: u32) {
-        let path = format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds={grace}");
-        self.call("DELETE", &path, "application/json", "")
-            .unwrap_or_else(|e| panic!("{name}: {e}"));
     }
 
     /// Deletes every deployment and pod and waits until they are gone.

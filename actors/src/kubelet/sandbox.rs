@@ -22,6 +22,8 @@ pub trait NodeRuntime: Send + Sync + 'static {
     async fn adopt(&self) -> Result<Vec<Arc<dyn PodSandbox>>>;
     /// Destroys every pod whose uid `is_wanted` denies.
     async fn remove_orphans(&self, is_wanted: &IsWanted) -> Result<()>;
+    /// Removes what is left of a pod without a sandbox.
+    async fn remove_remains(&self, uid: &str) -> Result<()>;
     /// The image a reference leads to, if it is here.
     fn image(&self, reference: &str) -> Option<ImageInfo>;
     /// Pulls an image.
@@ -74,6 +76,10 @@ impl NodeRuntime for Runtime {
 
     async fn remove_orphans(&self, is_wanted: &IsWanted) -> Result<()> {
         Self::remove_orphans(self, is_wanted).await
+    }
+
+    async fn remove_remains(&self, uid: &str) -> Result<()> {
+        Self::remove_remains(self, uid).await
     }
 
     fn image(&self, reference: &str) -> Option<ImageInfo> {

@@ -83,6 +83,10 @@ impl NodeRuntime for FakeRuntime {
         Ok(())
     }
 
+    async fn remove_remains(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
     fn image(&self, reference: &str) -> Option<ImageInfo> {
         let found = ImageInfo { references: vec![reference.to_owned()], ..ImageInfo::default() };
         (reference != "missing").then_some(found)

@@ -321,8 +321,9 @@ pub(super) async fn destroy(job: Job) -> Outcome {
     let node = &job.node;
     let logs = pod_log_dir(&node.config.log_root, &job.pod);
     let removed = async {
-        if let Some(entry) = node.sandbox(&uid) {
-            destroy_sandbox(node, &uid, &entry.sandbox).await?;
+        match node.sandbox(&uid) {
+            Some(entry) => destroy_sandbox(node, &uid, &entry.sandbox).await?,
+            None => node.config.runtime.remove_remains(&uid).await.map_err(|e| e.to_string())?,
         }
         volumes::remove(node, &uid).await?;
         // Logs outlive a sandbox that went with a reboot.
