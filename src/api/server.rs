@@ -27,6 +27,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests under way may take when the server stops, seconds.
 const SHUTDOWN_SECONDS: u64 = 5;
+/// How long the accepting thread may take to hear of a pause: it complains about a socket that is
+/// shut down under its hands.
+const PAUSE_SETTLES: Duration = Duration::from_millis(50);
 /// How long a connection that was made in the last moment has to send its request.
 const LAST_COMERS: Duration = Duration::from_millis(300);
 /// How often it is looked, meanwhile, whether any is left; this many times in a row none must be.
@@ -67,6 +70,7 @@ impl ApiServer {
         // First nobody comes in any more. A connection of the last moment is not idle, though it
         // looks so until its first request is here.
         self.handle.pause().await;
+        tokio::time::sleep(PAUSE_SETTLES).await;
         for listener in &self.listeners {
             let refused = shutdown(listener.as_raw_fd(), Shutdown::Read);
             if let Err(error) = refused {
