@@ -193,7 +193,8 @@ pub fn mentions(header: &str, media: &str) -> bool {
 /// 415 for a type that cannot be decoded.
 pub fn body_media(content_type: &str) -> Result<Media, Status> {
     match media_type(content_type) {
-        "" | "application/json" => Ok(Media::Json),
+        "" if content_type.trim().is_empty() => Ok(Media::Json),
+        "application/json" => Ok(Media::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Media::Yaml),
         "application/vnd.kubernetes.protobuf" => Ok(Media::Protobuf),
         _ => Err(Status::unsupported_media(&[])),
@@ -304,6 +305,7 @@ mod tests {
         assert_eq!(body_media("application/yaml").unwrap(), Media::Yaml);
         assert_eq!(body_media("application/vnd.kubernetes.protobuf").unwrap(), Media::Protobuf);
         assert_eq!(body_media("application/cbor").unwrap_err().code, 415);
+        assert_eq!(body_media(";;;").unwrap_err().code, 415);
         assert_eq!(patch_kind("application/merge-patch+json").unwrap(), PatchKind::Merge);
         assert_eq!(patch_kind("application/json").unwrap_err().code, 415);
     }

@@ -52,7 +52,9 @@ pub async fn connect(options: &ClientOptions) -> anyhow::Result<(kube::Client, S
         .and_then(|c| c.first())
         .context("the kubeconfig names no authority")?;
     let ca_pem = pem(der);
-    Ok((kube::Client::try_from(config)?, ca_pem))
+    let client = kube::Client::try_from(config)
+        .with_context(|| format!("{} cannot be used", path.display()))?;
+    Ok((client, ca_pem))
 }
 
 fn pem(der: &[u8]) -> String {

@@ -85,7 +85,35 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The error with its causes. Libraries often repeat a cause in their own text: it is said once.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("kabuki: {error:#}");
+    eprintln!("kabuki: {}", chain(error));
     ExitCode::from(EXIT_FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let inner = std::io::Error::other("no such file");
+        let repeated = anyhow::Error::new(crate::config::ConfigError::Read {
+            path: "/x".into(),
+            source: inner,
+        });
+        assert_eq!(chain(&repeated), "cannot read config file /x: no such file");
+        let plain = anyhow::anyhow!("inner").context("outer");
+        assert_eq!(chain(&plain), "outer: inner");
+    }
 }

@@ -19,7 +19,7 @@ pub const PEER_PORT: u16 = 6444;
 /// What is logged by default. kube's client logs at ERROR each time it cannot connect, which is what
 /// happens whenever a member is away, and is handled by who called it; openraft warns of every single
 /// heartbeat that a member which is away does not get, after the store has told of it once.
-const DEFAULT_LOG: &str = "info,openraft=error,actix_server=warn,actix_http=error,kube_client=off";
+const DEFAULT_LOG: &str = "info,openraft=error,actix_server=warn,actix_http=off,kube_client=off";
 
 /// Where this machine keeps its files and how it is reached.
 #[derive(Debug, Clone, Args)]

@@ -45,23 +45,21 @@ impl JoinService {
             Role::Server => JoinRole::Server,
             Role::Node => JoinRole::Node,
         };
-        // The request is looked at before the token is spent: a broken one costs no use.
-        if request.role == Role::Node && request.csr.is_none() {
-            return Err(Status::bad_request("csr: a node needs a certificate request"));
-        }
+        // The request is carried out before the token is spent: a broken one costs no use.
+        let certificate = match (request.role, &request.csr) {
+            (Role::Node, None) => {
+                return Err(Status::bad_request("csr: a node needs a certificate request"));
+            }
+            (Role::Node, Some(csr)) => Some(self.sign(&request.name, csr)?),
+            (Role::Server, _) => None,
+        };
         self.tokens.spend(bearer, role).await.map_err(|e| refusal(&e))?;
-        let mut answer = JoinAnswer {
+        let answer = JoinAnswer {
             ca: self.pki.ca.cert_pem().to_string(),
             members: self.members().await,
-            client_certificate: None,
-            member: None,
+            member: certificate.is_none().then(|| self.secrets()),
+            client_certificate: certificate,
         };
-        match (request.role, request.csr) {
-            (Role::Node, Some(csr)) => {
-                answer.client_certificate = Some(self.sign(&request.name, &csr)?);
-            }
-            _ => answer.member = Some(self.secrets()),
-        }
         tracing::info!(name = %request.name, role = %request.role, "machine taken in");
         Ok(answer)
     }

@@ -201,6 +201,9 @@ impl Registry {
         let selection = Selection::parse(kind, &options.label_selector, &options.field_selector)?;
         let prefix = selection.prefix(kind, options.namespace.as_deref());
         let mut scan = Scan { registry: self, kind, prefix, at: None, start: None };
+        if !options.resource_version_match.is_empty() {
+            check_match(options)?;
+        }
         if options.continue_token.is_empty() {
             match At::of(options)? {
                 At::Latest => {

@@ -94,6 +94,7 @@ fn yaml_errors_say_the_line_as_go_yaml_does() {
         ("a: b\nc: d: e\n", "yaml: line 2: mapping values are not allowed in this context"),
         ("a:\n  - b\n c: d\n", "yaml: line 2: did not find expected key"),
         ("a: [1\n", "yaml: line 1: did not find expected ',' or ']'"),
+        ("\ta: b\n", "yaml: found character that cannot start any token"),
         ("a: .inf\n", "json: unsupported value: +Inf"),
         ("a: *b\n", "yaml: unknown anchor"),
     ] {

@@ -70,8 +70,13 @@ fn wording(error: &serde_yaml::Error) -> String {
         ("yaml: ", "map merge requires map or sequence of maps as the value"),
         ("", "json: unsupported value"),
     ];
+    /// serde_yaml's own limit on aliases, which small bombs reach first.
+    const REPEATED: &str = "repetition limit exceeded";
     let text = error.to_string();
     let (problem, rest) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
+    if problem.contains(REPEATED) {
+        return format!("yaml: {TOO_MUCH}");
+    }
     for (prefix, own) in OWN {
         if let Some(at) = problem.find(own) {
             return format!("{prefix}{}", &problem[at..]);
@@ -79,12 +84,12 @@ fn wording(error: &serde_yaml::Error) -> String {
     }
     // Of problem and context, both with their place, go-yaml shows the problem.
     let (problem, rest) = text.split_once(" at line ").unwrap_or((problem, rest));
+    let problem = problem.split(", while ").next().unwrap_or(problem);
     let line: Option<usize> = rest.split(' ').next().and_then(|n| n.parse().ok());
     let counted = if OF_THE_PARSER.contains(&problem) { 1 } else { 0 };
     match line {
         Some(line) if line > 1 => format!("yaml: line {}: {problem}", line - counted),
-        Some(_) => format!("yaml: {problem}"),
-        None => text,
+        _ => format!("yaml: {problem}"),
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) fn config_map(out: &mut Errors, object: &Value) {
         total += decoded_length(value);
     }
     if total > MAX_BYTES {
-        out.push(FieldError::too_long("", MAX_BYTES));
+        // The object as a whole: upstream's path without a name.
+        out.push(FieldError::too_long("[]", MAX_BYTES));
     }
 }
 

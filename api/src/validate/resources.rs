@@ -11,6 +11,27 @@ use crate::{name, quantity::Quantity};
 /// Resources of containers that are not namespaced names.
 const STANDARD: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
+/// Resources that quotas count and containers have not.
+const QUOTA: &[&str] = &[
+    "configmaps",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+    "requests.storage",
+    "resourcequotas",
+    "secrets",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+    "storage",
+];
+
 fn quantity(value: &Value) -> Option<Quantity> {
     Quantity::parse(value.as_str()?).ok()
 }
@@ -60,6 +81,11 @@ fn resource_name(out: &mut Errors, path: &str, resource: &str) {
         && !STANDARD.contains(&resource)
         && !resource.starts_with("hugepages-")
     {
+        // Two rules upstream, of which the first knows the resources of quotas too.
+        if !QUOTA.contains(&resource) {
+            let detail = "must be a standard resource type or fully qualified";
+            out.push(FieldError::invalid(path, resource, detail));
+        }
         out.push(FieldError::invalid(path, resource, "must be a standard resource for containers"));
     }
 }
