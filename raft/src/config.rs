@@ -64,6 +64,9 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// How long a write may take before it is given up.
     pub write_timeout: Duration,
+    /// How long a write waits for a leader with a quorum before it is refused, nothing being sent.
+    /// Longer than an election takes.
+    pub leader_timeout: Duration,
     /// How long a read barrier or a membership change's forwarding may take.
     pub read_timeout: Duration,
     /// Changes per topic kept in memory for watchers.
@@ -91,6 +94,7 @@ impl Default for Limits {
             batch_txns: 1024,
             batch_bytes: 1024 * 1024,
             write_timeout: Duration::from_secs(10),
+            leader_timeout: Duration::from_secs(3),
             read_timeout: Duration::from_secs(5),
             ring_events: 4096,
             ring_bytes: 8 * 1024 * 1024,

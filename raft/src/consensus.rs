@@ -7,7 +7,7 @@ use std::{
 };
 
 use openraft::{
-    ChangeMembers, Instant as _, Raft, ReadPolicy, ServerState, SnapshotPolicy,
+    ChangeMembers, Instant as _, LinearizerOption, Raft, ServerState, SnapshotPolicy,
     async_runtime::watch::WatchReceiver as _,
     errors::{ClientWriteError, LinearizableReadError, RaftError},
     impls::ProgressResponder,
@@ -16,7 +16,7 @@ use openraft::{
 use crate::{
     MemberId, StoreConfig, StoreError,
     log::LogStore,
-    net::NetworkFactory,
+    net::{NetworkFactory, Peers},
     state::StateMachine,
     types::{Applied, PeerNode, Proposal, TypeConfig},
 };
@@ -50,6 +50,7 @@ pub(crate) enum ProposeError {
 pub(crate) struct Consensus {
     pub(crate) raft: RaftHandle,
     pub(crate) member_id: MemberId,
+    pub(crate) peers: Peers,
 }
 
 fn raft_config(cfg: &StoreConfig) -> Result<openraft::Config, StoreError> {
@@ -84,6 +85,7 @@ impl Consensus {
         network: NetworkFactory,
     ) -> Result<Self, StoreError> {
         let config = Arc::new(raft_config(cfg)?);
+        let peers = network.peers.clone();
         let raft = Raft::new(cfg.member_id, config, network, log, machine).await.map_err(|e| {
             StoreError::Open(format!(
                 "the log and the state in {} do not fit together ({e}); if the rest of the \
@@ -92,7 +94,7 @@ impl Consensus {
                 cfg.data_dir.display()
             ))
         })?;
-        Ok(Self { raft, member_id: cfg.member_id })
+        Ok(Self { raft, member_id: cfg.member_id, peers })
     }
 
     /// Make this member the first of a new cluster; no harm when it was before. Tells whether it
@@ -154,14 +156,26 @@ impl Consensus {
 
     /// The log index that must be applied before a read is linearizable. Leader only.
     pub(crate) async fn read_index(&self) -> Result<u64, ProposeError> {
-        match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+        // First who this member is, then the index, then whether it still was that meanwhile.
+        let leading = self.leading().await?;
+        // No answer is older than the lease, or some heartbeat is waited for.
+        let index = match self.raft.get_read_linearizer(LinearizerOption::new(None, true)).await {
             Ok(linearizer) => Ok(linearizer.read_log_id().index()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
                 Err(ProposeError::NotLeader)
             }
             Err(RaftError::APIError(error)) => Err(ProposeError::Unknown(error.to_string())),
             Err(RaftError::Fatal(error)) => Err(ProposeError::Failed(error.to_string())),
-        }
+        }?;
+        self.confirm(&leading).await?;
+        Ok(index)
+    }
+
+    /// Where a member is, by the newest membership known here.
+    pub(crate) fn address(&self, id: MemberId) -> Option<String> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Some(metrics.membership_config.get_node(&id)?.peer_addr.clone())
     }
 
     /// The leader and its peer address as known here.

@@ -2,17 +2,28 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::Path,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, StoreError, state::write_atomic};
+use crate::{
+    MemberId, StoreError,
+    state::{dirs, write_atomic},
+};
 
 const LOCK: &str = "LOCK";
 const IDENTITY: &str = "identity.json";
+/// The file without which a database is none.
+const DATABASE: &str = "CURRENT";
 /// There when the member was removed from its cluster.
 const REMOVED: &str = "REMOVED";
+/// How long a directory that is in use is waited for: whoever used it may be about to end, and its
+/// databases close a moment later.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 /// Version of the directory's layout.
 const LAYOUT: u32 = 1;
 
@@ -55,13 +66,13 @@ pub(crate) fn mark_removed(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// Lock the directory and check that it belongs to this member. The lock lasts as long as the
-/// returned file.
+/// returned file. Blocks.
 pub(crate) fn claim(dir: &Path, cluster_id: &str, id: MemberId) -> Result<File, StoreError> {
     let refuse = |text: String| StoreError::Open(format!("{}: {text}", dir.display()));
     let failed = |e: std::io::Error| refuse(e.to_string());
     fs::create_dir_all(dir).map_err(failed)?;
     let lock = File::create(dir.join(LOCK)).map_err(failed)?;
-    if lock.try_lock().is_err() {
+    if !lock_in_time(&lock) {
         return Err(refuse("it is in use; stop the process that uses it, or drop every store and watch of this one".into()));
     }
     if dir.join(REMOVED).try_exists().map_err(failed)? {
@@ -74,7 +85,8 @@ pub(crate) fn claim(dir: &Path, cluster_id: &str, id: MemberId) -> Result<File, 
     let mine = Identity { layout: LAYOUT, cluster_id: cluster_id.to_owned(), member_id: id };
     match fs::read(&path) {
         Ok(text) => {
-            let unreadable = |e| refuse(format!("{IDENTITY} is not readable ({e})"));
+            let unreadable =
+                |e: serde_json::Error| StoreError::Open(unusable(IDENTITY, dir, &e.to_string()));
             // The version first: a newer file may hold anything else.
             let Layout { layout } = serde_json::from_slice(&text).map_err(unreadable)?;
             if layout > LAYOUT {
@@ -91,7 +103,8 @@ pub(crate) fn claim(dir: &Path, cluster_id: &str, id: MemberId) -> Result<File, 
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if dir.join("log").try_exists().map_err(failed)? {
-                return Err(refuse(format!("{IDENTITY} is missing but there is a log")));
+                let why = "it is missing but there is a log";
+                return Err(StoreError::Open(unusable(IDENTITY, dir, why)));
             }
             let text = serde_json::to_vec(&mine).map_err(|e| refuse(e.to_string()))?;
             write_atomic(&path, &text).map_err(failed)?;
@@ -99,6 +112,41 @@ pub(crate) fn claim(dir: &Path, cluster_id: &str, id: MemberId) -> Result<File, 
         Err(error) => return Err(failed(error)),
     }
     Ok(lock)
+}
+
+fn lock_in_time(lock: &File) -> bool {
+    let begin = Instant::now();
+    while lock.try_lock().is_err() {
+        if begin.elapsed() >= LOCK_WAIT {
+            return false;
+        }
+        std::thread::sleep(LOCK_POLL);
+    }
+    true
+}
+
+/// Refuse a directory of which a database is gone: an empty one in its place would have forgotten
+/// what this member promised. A state is created after the log and before the log's first entry.
+pub(crate) fn check_log_kept(dir: &Path) -> Result<(), StoreError> {
+    let unknown = |e: io::Error| StoreError::Open(format!("{}: {e}", dir.display()));
+    let state = dirs::pointed_to(dir).map_err(unknown)?;
+    if state.is_some() && !dir.join("log").join(DATABASE).try_exists().map_err(unknown)? {
+        let why = "it is missing but there is a state";
+        return Err(StoreError::Open(unusable("the raft log", dir, why)));
+    }
+    Ok(())
+}
+
+/// As [`check_log_kept`], the other way round; for a directory whose log is not empty.
+pub(crate) fn check_state_kept(dir: &Path) -> Result<(), StoreError> {
+    let unknown = |e: io::Error| StoreError::Open(format!("{}: {e}", dir.display()));
+    let state = dirs::pointed_to(dir).map_err(unknown)?;
+    let there = state.map_or(Ok(false), |state| state.join(DATABASE).try_exists());
+    if !there.map_err(unknown)? {
+        let why = "it is missing but there is a log";
+        return Err(StoreError::Open(unusable("the state", dir, why)));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -121,6 +169,18 @@ mod tests {
         assert!(error.contains("written by a newer kabuki; upgrade this member"), "{error}");
         fs::write(dir.path().join(IDENTITY), "{").unwrap();
         assert!(claim(dir.path(), "c", 1).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_is_being_left_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = claim(dir.path(), "c", 1).unwrap();
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(held);
+        });
+        claim(dir.path(), "c", 1).unwrap();
+        leaving.join().unwrap();
     }
 
     #[test]

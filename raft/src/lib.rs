@@ -7,6 +7,7 @@ mod barrier;
 mod belonging;
 mod codec;
 mod config;
+mod confirm;
 mod consensus;
 
 mod duty;

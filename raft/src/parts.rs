@@ -107,6 +107,14 @@ impl Core {
         self.spawn(duty::bound_log(consensus.clone(), self.log.clone(), bytes));
         self.spawn(belonging::follow_addresses(consensus.clone(), self.peers.clone()));
         self.spawn(state.clone().scrub_forever());
+        let (failing, raft) = (state.clone(), consensus.raft.clone());
+        self.spawn(async move {
+            failing.until_failed().await;
+            // It must not vote, or send what it has, any more.
+            if raft.shutdown().await.is_err() {
+                tracing::error!("consensus panicked when the disk failed");
+            }
+        });
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -129,10 +137,10 @@ impl Core {
     pub(crate) fn status(&self) -> StoreStatus {
         let metrics = self.consensus.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let failure = self
-            .log
-            .failure()
-            .or_else(|| metrics.running_state.as_ref().err().map(std::string::ToString::to_string));
+        let failure =
+            self.log.failure().or_else(|| self.state.failure()).or_else(|| {
+                metrics.running_state.as_ref().err().map(std::string::ToString::to_string)
+            });
         StoreStatus {
             member_id: self.cfg.member_id,
             cluster_id: self.cfg.cluster_id.clone(),
@@ -193,7 +201,11 @@ fn open_disk(cfg: &StoreConfig) -> Result<(LogStore, Arc<State>), StoreError> {
     let dir = &cfg.data_dir;
     // Held by whoever holds a database, so that the directory is free only when both are closed.
     let lock = Arc::new(home::claim(dir, &cfg.cluster_id, cfg.member_id)?);
+    home::check_log_kept(dir)?;
     let log = LogStore::open(&dir.join("log"), Some(lock.clone()), cfg.faults.clone())?;
+    if !log.is_empty() {
+        home::check_state_kept(dir)?;
+    }
     let state = open_state(dir, cfg, lock)?;
     Ok((log, state))
 }

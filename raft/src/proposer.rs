@@ -98,7 +98,13 @@ impl Proposer {
             };
             match sent {
                 Ok((applied, _)) => return answer(batch, applied, || self.not_leader()),
-                Err(ProposeError::NotLeader) => tokio::time::sleep(RETRY_PAUSE).await,
+                Err(ProposeError::NotLeader) => {
+                    // Nothing was sent: a caller learns soon that there is no quorum.
+                    let rest = self.limits.write_timeout.saturating_sub(self.limits.leader_timeout);
+                    let soon = Instant::now() + rest;
+                    batch = keep(batch, |p| p.deadline > soon, late);
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
                 Err(ProposeError::Unknown(text)) => {
                     return fail(batch, || StoreError::UnknownOutcome(text.clone()));
                 }

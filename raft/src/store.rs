@@ -164,7 +164,7 @@ impl Store {
     }
 
     fn check_running(&self) -> Result<(), StoreError> {
-        match self.core().log.failure() {
+        match self.core().log.failure().or_else(|| self.core().state.failure()) {
             Some(text) => Err(StoreError::Storage(text)),
             None if self.core().stop.is_cancelled() => Err(StoreError::Closed),
             None => Ok(()),
@@ -227,7 +227,7 @@ impl Store {
         let page = read
             .await
             .map_err(|e| StoreError::Storage(e.to_string()))?
-            .map_err(|e| StoreError::Storage(e.to_string()))?;
+            .map_err(|e| state.fail(&e))?;
         // Compaction marks first and removes later: without a mark nothing was missing.
         state.check_history(revision)?;
         Ok(page)

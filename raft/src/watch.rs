@@ -76,7 +76,7 @@ impl Watch {
         let read = tokio::task::spawn_blocking(move || db.events(&prefix, after, floor)).await;
         let found = read
             .map_err(|e| StoreError::Storage(e.to_string()))?
-            .map_err(|e| StoreError::Storage(e.to_string()))?;
+            .map_err(|e| self.state.fail(&e))?;
         // Compaction marks first and removes later: if the mark is not past the cursor now,
         // nothing that was read was missing anything.
         self.state.check_history(after)?;

@@ -1,5 +1,6 @@
 //! The Raft log: one RocksDB, one flusher thread.
 
+pub(crate) mod ending;
 mod flusher;
 mod storage;
 mod store;

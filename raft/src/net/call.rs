@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use serde::{Deserialize, Serialize};
 
 use super::{
     client::{Lane, PeerError, Peers},
     frame::Kind,
-    message::{Forwarded, ReadIndex},
+    message::{Forwarded, ReadIndex, encode_append},
 };
 use crate::{
     Fault, MemberId, StoreError, StoreStatus,
     consensus::ProposeError,
-    types::{Applied, PeerNode, Proposal},
+    types::{Applied, PeerNode, Proposal, TypeConfig, Vote},
 };
 
 /// A change that the leader must carry out.
@@ -89,6 +90,25 @@ pub(crate) async fn ask_read_index(
         Ok(ReadIndex::Failed(text)) => Err(ProposeError::Unknown(text)),
         Err(error) => Err(ProposeError::Unknown(error.to_string())),
     }
+}
+
+/// Ask a member whether it follows nobody later than this leader: a heartbeat of our own.
+pub(crate) async fn still_follows(
+    peers: &Peers,
+    to: (MemberId, &str),
+    vote: Vote,
+    timeout: Duration,
+) -> bool {
+    let heartbeat: AppendEntriesRequest<TypeConfig> =
+        AppendEntriesRequest { vote, prev_log_id: None, leader_commit: None, entries: Vec::new() };
+    let Ok(body) = encode_append(&heartbeat) else { return false };
+    let asked = peers.request(to, Lane::Control, Kind::Append, body, timeout).await;
+    let answer = asked.ok().and_then(|answer| serde_json::from_slice(&answer).ok());
+    let answer: Option<AppendEntriesResponse<TypeConfig>> = answer;
+    matches!(
+        answer,
+        Some(AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_))
+    )
 }
 
 /// Ask a member about itself. The error is for a person.

@@ -11,7 +11,7 @@ mod network;
 mod receive;
 mod serve;
 
-pub(crate) use call::{Admin, Report, admin, ask_read_index, ask_report, forward};
+pub(crate) use call::{Admin, Report, admin, ask_read_index, ask_report, forward, still_follows};
 pub(crate) use client::Peers;
 pub(crate) use network::NetworkFactory;
 pub(crate) use serve::{Service, serve};

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::message::{ChunkHead, split_head};
-use crate::state::{Manifest, SnapshotDir, check_manifest};
+use crate::state::{Manifest, SnapshotDir, check_content, check_manifest};
 
 const RECEIVING: &str = "recv";
 const FILES: &str = "db";
@@ -94,7 +94,9 @@ impl Receiving {
         }
         fs::File::open(self.path.join(FILES))?.sync_all()?;
         self.done = true;
-        Ok(Arc::new(SnapshotDir::received(self.path.clone(), self.manifest.clone())))
+        let received = SnapshotDir::received(self.path.clone(), self.manifest.clone());
+        check_content(&received)?;
+        Ok(Arc::new(received))
     }
 }
 

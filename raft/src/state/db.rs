@@ -23,6 +23,7 @@ use crate::{
     Faults, Record, Revision,
     codec::Reader,
     home::newer,
+    log::ending,
     types::{LogId, StoredMembership, log_id},
 };
 
@@ -91,6 +92,8 @@ fn options(cache: &Cache) -> Options {
 
 impl StateDb {
     pub(crate) fn open(dir: &Path, faults: Faults) -> io::Result<Arc<Self>> {
+        // What is torn here is applied again from the log.
+        ending::trim(dir, false)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
         let families =
             [CF_KV, CF_REV, CF_META].map(|name| ColumnFamilyDescriptor::new(name, options(&cache)));

@@ -27,6 +27,15 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     }
 }
 
+/// The directory that the pointer file names, if there is a pointer file.
+pub(crate) fn pointed_to(data: &Path) -> io::Result<Option<PathBuf>> {
+    match fs::read(data.join(POINTER)) {
+        Ok(name) => Ok(Some(data.join(String::from_utf8_lossy(&name).trim()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The directory in use; on a fresh data directory the first one, already pointed to.
 pub(crate) fn active(data: &Path) -> io::Result<PathBuf> {
     let name = match fs::read_to_string(data.join(POINTER)) {

@@ -3,7 +3,7 @@
 mod apply;
 mod current;
 mod db;
-mod dirs;
+pub(crate) mod dirs;
 mod history;
 mod machine;
 mod rings;
@@ -14,7 +14,7 @@ pub(crate) use dirs::write_atomic;
 pub(crate) use machine::StateMachine;
 pub(crate) use rings::{Read as RingRead, Topic};
 pub(crate) use shared::State;
-pub(crate) use snapshot::{Manifest, SnapshotDir, check_manifest};
+pub(crate) use snapshot::{Manifest, SnapshotDir, check_content, check_manifest};
 
 /// The revision of an empty store. Clients of Kubernetes give 0 a meaning of its own, so the
 /// first write gets 2, as with etcd.

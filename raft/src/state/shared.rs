@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use super::{
     SnapshotDir, apply::Pass, current::Current, db::StateDb, dirs, rings::Rings, snapshot,
 };
 use crate::{
-    Fault, Faults, Limits, ListPage, Record, Revision, StoreError,
+    Fault, Faults, Limits, ListPage, Record, Revision, StoreError, home,
     types::{LogId, SnapshotMeta, StoredMembership},
 };
 
@@ -55,6 +55,8 @@ pub(crate) struct State {
     applied: watch::Sender<AppliedAt>,
     closed: AtomicBool,
     pub(super) scrub: Notify,
+    failure: OnceLock<String>,
+    failed: Notify,
     pub(crate) faults: Faults,
     // Declared last so that the directory is free only when the database is closed.
     _lock: Option<Arc<File>>,
@@ -69,7 +71,6 @@ impl State {
         faults: Faults,
     ) -> io::Result<Arc<Self>> {
         let dir = dirs::active(data)?;
-        dirs::sweep(data, &dir)?;
         let db = StateDb::open(&dir, faults.clone())?;
         let mut current = Current { map: db.load()?, revision: db.revision()? };
         if faults.on(Fault::ReuseRevisions) {
@@ -78,6 +79,9 @@ impl State {
         let (revision, compacted) = (current.revision, db.compacted()?);
         let applied = db.applied()?;
         let membership = db.membership()?;
+        db.verify()?;
+        // Only now: a directory that is not in use may be the right one of a damaged pointer.
+        dirs::sweep(data, &dir)?;
         let snapshot = snapshot::find(data)?;
         Ok(Arc::new(Self {
             data: data.to_owned(),
@@ -92,6 +96,8 @@ impl State {
             applied: watch::Sender::new(applied.into()),
             closed: AtomicBool::new(false),
             scrub: Notify::new(),
+            failure: OnceLock::new(),
+            failed: Notify::new(),
             faults,
             _lock: lock,
         }))
@@ -186,6 +192,26 @@ impl State {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// The disk did not give back what was written: this member must stop. The caller learns why.
+    pub(crate) fn fail(&self, error: &io::Error) -> StoreError {
+        let text = home::unusable("the state", &self.data, &error.to_string());
+        if self.failure.set(text.clone()).is_ok() {
+            tracing::error!("this member stops: {text}");
+            self.failed.notify_one();
+        }
+        StoreError::Storage(text)
+    }
+
+    /// Why this member must stop, if it must.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
+    }
+
+    /// Returns when this member must stop. For one task.
+    pub(crate) async fn until_failed(&self) {
+        self.failed.notified().await;
+    }
+
     /// End every watch.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -249,8 +275,8 @@ impl State {
                 Ok(Ok(true)) => tokio::task::yield_now().await,
                 Ok(Ok(false)) => self.scrub.notified().await,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "cannot remove compacted history; check the disk");
-                    self.scrub.notified().await;
+                    self.fail(&error);
+                    return;
                 }
                 Err(_) => return,
             }

@@ -15,7 +15,7 @@ use rocksdb::checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 use super::{State, db::StateDb, dirs};
-use crate::{home::newer, types::SnapshotMeta};
+use crate::{Faults, home::newer, types::SnapshotMeta};
 
 const SNAPSHOTS: &str = "snap";
 const MANIFEST: &str = "manifest.json";
@@ -216,6 +216,17 @@ fn publish(
         old.obsolete.store(true, Ordering::Release);
     }
     Ok(fresh)
+}
+
+/// Read a received snapshot once, all of it: a damaged one must not take this member down.
+pub(crate) fn check_content(snapshot: &SnapshotDir) -> io::Result<()> {
+    let db = StateDb::open(&snapshot.path.join(FILES), Faults::default())?;
+    db.load()?;
+    db.verify()?;
+    if db.applied()? != snapshot.meta().last_log_id {
+        return Err(io::Error::other("the snapshot's content is not what its manifest says"));
+    }
+    Ok(())
 }
 
 /// Replace the state by a snapshot. Until the pointer file is switched the old state is in force.
