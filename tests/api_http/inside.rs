@@ -224,7 +224,7 @@ async fn operating_is_for_administrators() {
         ("DELETE", "/operations/members/1", 409, "the last voter"),
         ("POST", "/operations/leader", 409, "no other voter"),
         ("POST", "/operations/leader?to=nobody", 404, "nobody"),
-        ("PUT", "/operations/members", 405, "not allowed"),
+        ("PUT", "/operations/members", 405, "does not allow this method"),
     ] {
         let answer = admin.send(admin.request(method, path)).await;
         let status = answer.json();
