@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context;
 
-use crate::{certs, client::Channel};
+use crate::{
+    certs,
+    client::{Channel, Hop},
+};
 
 /// How long a cluster may take to take its first write.
 const START_TRIES: usize = 300;
@@ -32,6 +35,14 @@ impl System {
         match self {
             Self::Etcd => "etcd",
             Self::Kabuki => "kabuki",
+        }
+    }
+
+    /// What clients reach it over, unless they ask for gRPC.
+    pub fn hop(self) -> Hop {
+        match self {
+            Self::Etcd => Hop::Grpc,
+            Self::Kabuki => Hop::Frames,
         }
     }
 }
@@ -83,7 +94,8 @@ impl Cluster {
     async fn ready(&self, addr: &str) -> anyhow::Result<()> {
         let mut last = None;
         for _ in 0..START_TRIES {
-            let done = async { Channel::connect(addr).await?.put("/r/ready/x/1", b"1").await };
+            let hop = self.system.hop();
+            let done = async { Channel::connect(addr, hop).await?.put("/r/ready/x/1", b"1").await };
             match done.await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = Some(error),
@@ -97,7 +109,7 @@ impl Cluster {
     pub async fn leader_first(&self) -> anyhow::Result<Vec<String>> {
         let mut addresses = self.clients.clone();
         for (at, addr) in self.clients.iter().enumerate() {
-            if Channel::connect(addr).await?.leads().await? {
+            if Channel::connect(addr, self.system.hop()).await?.leads().await? {
                 addresses.swap(0, at);
                 return Ok(addresses);
             }

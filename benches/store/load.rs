@@ -12,7 +12,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::client::Channel;
+use crate::client::{Channel, Hop};
 
 /// Size of every value.
 pub const VALUE_BYTES: usize = 1024;
@@ -75,10 +75,14 @@ fn value(filler: &Bytes, random: &mut Random) -> Bytes {
 }
 
 /// Connections for `clients` clients, spread over the members, the leader's first.
-pub async fn connect(addresses: &[String], clients: usize) -> anyhow::Result<Vec<Channel>> {
+pub async fn connect(
+    addresses: &[String],
+    clients: usize,
+    hop: Hop,
+) -> anyhow::Result<Vec<Channel>> {
     let mut channels = Vec::new();
     for at in 0..clients.min(MAX_CONNECTIONS) {
-        channels.push(Channel::connect(&addresses[at % addresses.len()]).await?);
+        channels.push(Channel::connect(&addresses[at % addresses.len()], hop).await?);
     }
     Ok(channels)
 }

@@ -2,21 +2,26 @@
 //!
 //! `cargo bench -p kabuki-raft --bench store` (needs `etcd` on PATH: `apt-get install
 //! etcd-server`). Every member is a process of its own on loopback with fsync on and TLS between
-//! members; one client program speaks the same gRPC calls to both systems. Rounds of the two
-//! alternate; what counts are the ratios. Options: `--members 1,3 --points w1,w1000 --rounds 3
+//! members. One client program drives both: etcd over gRPC, Kabuki over frames as its members use
+//! among themselves, and in one row over gRPC too. Rounds of the two alternate; what counts are
+//! the ratios. Options: `--members 1,3 --points w1,w1000 --rounds 3
 //! --seconds 3 --systems etcd,kabuki --keys 50000 --dir DIR`.
 
 mod certs;
 mod client;
 mod cluster;
+mod frames;
+mod grpc;
 mod load;
 mod member;
 mod options;
+mod serve_grpc;
 mod wire;
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use client::Hop;
 use cluster::{Cluster, System};
 use load::{Figure, Work};
 use options::{Options, Point};
@@ -94,7 +99,7 @@ async fn compare(options: &Options, members: usize) -> anyhow::Result<()> {
 
 async fn fill(cluster: &Cluster, options: &Options, filler: &Bytes) -> anyhow::Result<()> {
     let addresses = cluster.leader_first().await?;
-    let channels = load::connect(&addresses, FILL_WRITERS).await?;
+    let channels = load::connect(&addresses, FILL_WRITERS, cluster.system.hop()).await?;
     let took = load::fill(&channels, FILL_WRITERS, options.keys, filler).await?;
     tokio::time::sleep(SETTLE).await;
     println!(
@@ -115,11 +120,17 @@ async fn measure(
     filler: &Bytes,
 ) -> anyhow::Result<Measured> {
     let addresses = cluster.leader_first().await?;
-    let channels = load::connect(&addresses, point.clients()).await?;
+    let hop = match point {
+        Point::GrpcWriters(_) => Hop::Grpc,
+        _ => cluster.system.hop(),
+    };
+    let channels = load::connect(&addresses, point.clients(), hop).await?;
     let (keys, duration) = (options.keys, options.duration);
     let before = cluster.cpu();
     let figure = match point {
-        Point::Writers(n) => load::run(&channels, n, Work::Write, keys, filler, duration).await?,
+        Point::Writers(n) | Point::GrpcWriters(n) => {
+            load::run(&channels, n, Work::Write, keys, filler, duration).await?
+        }
         Point::Readers(n) => load::run(&channels, n, Work::Read, keys, filler, duration).await?,
         Point::Watchers(n) => load::watch(&channels, n, WATCHED_WRITES, keys, filler).await?,
     };

@@ -1,22 +1,23 @@
-//! A member of Kabuki's store in a process of its own, reached over the same calls as etcd.
+//! A member of Kabuki's store in a process of its own, reached over frames or etcd's calls.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use bytes::{Bytes, BytesMut};
-use h2::{RecvStream, SendStream, server::SendResponse};
-use http_02::{HeaderMap, HeaderValue, Request, Response};
-use kabuki_raft::{Event, EventKind, Record, Store, StoreConfig, Txn};
-use tokio::net::{TcpListener, TcpStream};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kabuki_raft::{Store, StoreConfig, Txn};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+};
 
 use crate::{
     certs,
-    client::WINDOW_BYTES,
-    wire::{self, Message, PUT, RANGE, STATUS, WATCH, take_message},
+    frames::{self, DONE, FAILED, Frame, read_frames, write_frames},
+    serve_grpc,
 };
 
-/// Calls of one connection at once.
-const MAX_STREAMS: u32 = 4096;
+/// What a connection over HTTP/2 begins with.
+const HTTP2: &[u8] = b"PRI ";
 /// How often joining the others is tried again, and how many times.
 const JOIN_PAUSE: Duration = Duration::from_millis(50);
 const JOIN_TRIES: usize = 200;
@@ -42,7 +43,7 @@ pub fn run(args: MemberArgs) -> anyhow::Result<()> {
         loop {
             let (tcp, _) = listener.accept().await?;
             let (store, id) = (store.clone(), args.id);
-            tokio::spawn(async move { connection(&store, id, tcp).await.ok() });
+            tokio::spawn(async move { serve(&store, id, tcp).await.ok() });
         }
     })
 }
@@ -70,137 +71,81 @@ async fn open(args: &MemberArgs) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-async fn connection(store: &Store, id: u64, tcp: TcpStream) -> anyhow::Result<()> {
+async fn serve(store: &Store, id: u64, tcp: TcpStream) -> anyhow::Result<()> {
     tcp.set_nodelay(true)?;
-    let mut connection = h2::server::Builder::new()
-        .initial_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_concurrent_streams(MAX_STREAMS)
-        .handshake(tcp)
-        .await?;
-    while let Some(call) = connection.accept().await {
-        let (request, respond) = call?;
-        let store = store.clone();
-        tokio::spawn(async move { answer(store, id, request, respond).await.ok() });
+    let mut begin = [0; HTTP2.len()];
+    while tcp.peek(&mut begin).await? < begin.len() {
+        tokio::task::yield_now().await;
     }
-    Ok(())
+    if begin == HTTP2 {
+        return serve_grpc::connection(store, id, tcp).await;
+    }
+    let (reader, writer) = tcp.into_split();
+    let (answers, queue) = unbounded_channel();
+    tokio::spawn(write_frames(writer, queue));
+    let read = read_frames(reader, |frame| {
+        let (store, answers) = (store.clone(), answers.clone());
+        tokio::spawn(async move {
+            let id = frame.id;
+            let (kind, body) = match answer(&store, frame, &answers).await {
+                Ok(body) => (DONE, body),
+                Err(error) => (FAILED, error.to_string().into()),
+            };
+            // Nobody waits any more when the connection is gone.
+            answers.send(Frame { id, kind, body }).ok();
+        });
+    });
+    read.await
 }
 
 async fn answer(
-    store: Store,
-    id: u64,
-    request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-) -> anyhow::Result<()> {
-    let path = request.uri().path().to_owned();
-    let message = first_message(request.into_body()).await?;
-    let begin = |respond: &mut SendResponse<Bytes>| {
-        let response = Response::builder().header("content-type", "application/grpc").body(())?;
-        anyhow::Ok(respond.send_response(response, false)?)
-    };
-    let done = match path.as_str() {
-        PUT => put(&store, &message).await,
-        RANGE => range(&store, &message).await,
-        STATUS => Ok(status(&store, id)),
-        WATCH => {
-            let stream = begin(&mut respond)?;
-            return watch(&store, &message, stream).await;
+    store: &Store,
+    frame: Frame,
+    answers: &UnboundedSender<Frame>,
+) -> anyhow::Result<Bytes> {
+    let mut body = frame.body;
+    match frame.kind {
+        frames::PUT => {
+            anyhow::ensure!(body.len() >= 2, "a write is cut off");
+            let len = usize::from(body.get_u16());
+            anyhow::ensure!(body.len() >= len, "a key is cut off");
+            let key = body.split_to(len);
+            store.write(Txn::put(std::str::from_utf8(&key)?, body)).await?;
+            Ok(Bytes::new())
         }
-        _ => Err(anyhow::anyhow!("no such call")),
-    };
-    let mut stream = begin(&mut respond)?;
-    let mut trailers = HeaderMap::new();
-    match done {
-        Ok(message) => {
-            stream.send_data(message, false)?;
-            trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        frames::READ => {
+            store.read_barrier().await?;
+            let record = store.get(std::str::from_utf8(&body)?).context("no such key")?;
+            Ok(record.value.clone())
         }
-        Err(error) => {
-            eprintln!("{path}: {error}");
-            trailers.insert("grpc-status", HeaderValue::from_static("14"));
+        frames::STATUS => {
+            let status = store.status();
+            Ok(vec![u8::from(status.leader == Some(status.member_id))].into())
         }
+        frames::WATCH => watch(store, std::str::from_utf8(&body)?, frame.id, answers).await,
+        other => anyhow::bail!("no call {other}"),
     }
-    stream.send_trailers(trailers)?;
-    Ok(())
-}
-
-async fn first_message(mut body: RecvStream) -> anyhow::Result<Bytes> {
-    let mut buffer = BytesMut::new();
-    loop {
-        if let Some(message) = take_message(&mut buffer) {
-            return Ok(message);
-        }
-        let chunk = body.data().await.context("the request ended early")??;
-        body.flow_control().release_capacity(chunk.len())?;
-        buffer.extend_from_slice(&chunk);
-    }
-}
-
-fn text(bytes: &Bytes) -> anyhow::Result<&str> {
-    Ok(std::str::from_utf8(bytes)?)
-}
-
-async fn put(store: &Store, message: &Bytes) -> anyhow::Result<Bytes> {
-    let key = wire::embedded(message, 1);
-    store.write(Txn::put(text(&key)?, wire::embedded(message, 2))).await?;
-    Ok(Message::new(32).bytes(1, &header(store.revision())).framed())
-}
-
-async fn range(store: &Store, message: &Bytes) -> anyhow::Result<Bytes> {
-    let key = wire::embedded(message, 1);
-    let revision = store.read_barrier().await?;
-    let answer = Message::new(2048).bytes(1, &header(revision));
-    Ok(match store.get(text(&key)?) {
-        Some(record) => answer.bytes(2, &key_value(&record)).number(4, 1).framed(),
-        None => answer.framed(),
-    })
-}
-
-fn status(store: &Store, id: u64) -> Bytes {
-    let me = Message::new(32).number(2, id).embedded();
-    let leader = store.status().leader.unwrap_or(0);
-    Message::new(64).bytes(1, &me).number(4, leader).framed()
 }
 
 async fn watch(
     store: &Store,
-    message: &Bytes,
-    mut stream: SendStream<Bytes>,
-) -> anyhow::Result<()> {
-    let prefix = wire::embedded(&wire::embedded(message, 1), 1);
-    let revision = store.revision();
-    let mut watch = store.watch(text(&prefix)?, revision)?;
-    let created = Message::new(32).bytes(1, &header(revision)).number(3, 1);
-    stream.send_data(created.framed(), false)?;
+    prefix: &str,
+    id: u64,
+    answers: &UnboundedSender<Frame>,
+) -> anyhow::Result<Bytes> {
+    let mut watch = store.watch(prefix, store.revision())?;
+    answers.send(Frame { id, kind: DONE, body: Bytes::new() })?;
     loop {
         let events = watch.next().await?;
-        let last = events.last().map_or(revision, |event| event.revision);
-        let mut message = Message::new(64 + events.len() * 2048).bytes(1, &header(last));
+        let bytes: usize = events.iter().map(|e| e.record.key.len() + e.record.value.len()).sum();
+        let mut body = BytesMut::with_capacity(4 + bytes + events.len() * 6);
+        body.put_u32(events.len() as u32);
         for event in &events {
-            message = message.bytes(11, &change(event));
+            body.put_u16(event.record.key.len() as u16);
+            body.put_slice(event.record.key.as_bytes());
+            body.put_u32(event.record.value.len() as u32);
+            body.put_slice(&event.record.value);
         }
-        stream.send_data(message.framed(), false)?;
+        answers.send(Frame { id, kind: DONE, body: body.freeze() })?;
     }
-}
-
-fn header(revision: u64) -> Bytes {
-    Message::new(32).number(1, 1).number(2, 1).number(3, revision).number(4, 1).embedded()
-}
-
-fn key_value(record: &Arc<Record>) -> Bytes {
-    Message::new(record.key.len() + record.value.len() + 64)
-        .bytes(1, record.key.as_bytes())
-        .number(2, record.create_revision)
-        .number(3, record.mod_revision)
-        .number(4, 1)
-        .bytes(5, &record.value)
-        .embedded()
-}
-
-fn change(event: &Arc<Event>) -> Bytes {
-    let kind = u64::from(event.kind == EventKind::Delete);
-    Message::new(event.record.value.len() + 256)
-        .number(1, kind)
-        .bytes(2, &key_value(&event.record))
-        .embedded()
 }

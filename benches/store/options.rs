@@ -11,6 +11,8 @@ use crate::{cluster::System, member::MemberArgs};
 pub enum Point {
     /// Clients that overwrite keys.
     Writers(usize),
+    /// The same, over gRPC for both systems.
+    GrpcWriters(usize),
     /// Clients that read keys, linearizably.
     Readers(usize),
     /// Clients that watch while one writes.
@@ -21,7 +23,7 @@ impl Point {
     /// Clients at once.
     pub fn clients(self) -> usize {
         match self {
-            Self::Writers(n) | Self::Readers(n) | Self::Watchers(n) => n,
+            Self::Writers(n) | Self::GrpcWriters(n) | Self::Readers(n) | Self::Watchers(n) => n,
         }
     }
 
@@ -30,9 +32,10 @@ impl Point {
         let count = count.parse().with_context(|| format!("no number in {text:?}"))?;
         Ok(match kind {
             "w" => Self::Writers(count),
+            "g" => Self::GrpcWriters(count),
             "r" => Self::Readers(count),
             "o" => Self::Watchers(count),
-            _ => bail!("unknown point {text:?}: w, r or o and a number"),
+            _ => bail!("unknown point {text:?}: w, g, r or o and a number"),
         })
     }
 }
@@ -41,6 +44,7 @@ impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Writers(n) => format!("{n} writers"),
+            Self::GrpcWriters(n) => format!("{n} by gRPC"),
             Self::Readers(n) => format!("{n} readers"),
             Self::Watchers(n) => format!("{n} watchers"),
         };
@@ -72,7 +76,7 @@ impl Options {
     pub fn parse(args: &[String]) -> anyhow::Result<Self> {
         let mut options = Self {
             members: vec![1, 3],
-            points: ["w1", "w16", "w128", "w1000", "r1", "r128", "o1000"]
+            points: ["w1", "w16", "w128", "w1000", "g1000", "r1", "r128", "o1000"]
                 .into_iter()
                 .map(Point::parse)
                 .collect::<Result<_, _>>()?,

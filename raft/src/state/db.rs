@@ -2,6 +2,10 @@
 //!
 //! `kv`: `key NUL revision` to a version (put or tombstone). `rev`: revision to the key it
 //! changed and the version before. `meta`: what was applied, membership, clock, compaction.
+//!
+//! There is no write-ahead log here: the raft log is one already. What was not flushed when the
+//! process ended is applied again from there, and the families are flushed together, so that what
+//! `meta` calls applied is exactly what the others hold.
 
 use std::{
     io,
@@ -15,7 +19,7 @@ use std::{
 use bytes::{BufMut, Bytes};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode,
-    IteratorMode, Options, WriteBatch,
+    FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
 use super::FIRST_REVISION;
@@ -43,8 +47,11 @@ const FORMAT: u64 = 1;
 const WRITE_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// Cache of file blocks; history is read rarely.
 const BLOCK_CACHE_BYTES: usize = 8 * 1024 * 1024;
-/// Bound of the write-ahead log; keeps the rarely flushed `meta` from holding old files.
-const MAX_WAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Values from this size on lie in files of their own, which compaction of keys does not rewrite.
+const BLOB_BYTES: u64 = 256;
+/// Share of such files that is looked through for what history's compaction has freed, and the
+/// share of freed bytes that makes it urgent.
+const BLOB_GC: (f64, f64) = (0.2, 0.5);
 
 const KIND_PUT: u8 = 1;
 const KIND_TOMBSTONE: u8 = 2;
@@ -77,10 +84,11 @@ fn options(cache: &Cache) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
+    options.set_atomic_flush(true);
+    // For what a version of this program that still wrote this log may have left.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-    options.set_max_total_wal_size(MAX_WAL_BYTES);
     options.set_keep_log_file_num(2);
     options.set_stats_dump_period_sec(0);
     options.set_log_level(rocksdb::LogLevel::Warn);
@@ -90,13 +98,27 @@ fn options(cache: &Cache) -> Options {
     options
 }
 
+/// The options of a family.
+fn family_options(name: &str, cache: &Cache) -> Options {
+    let mut options = options(cache);
+    if name == CF_KV {
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(BLOB_BYTES);
+        options.set_blob_compression_type(rocksdb::DBCompressionType::Lz4);
+        options.set_enable_blob_gc(true);
+        options.set_blob_gc_age_cutoff(BLOB_GC.0);
+        options.set_blob_gc_force_threshold(BLOB_GC.1);
+    }
+    options
+}
+
 impl StateDb {
     pub(crate) fn open(dir: &Path, faults: Faults) -> io::Result<Arc<Self>> {
         // What is torn here is applied again from the log.
         ending::trim(dir, false)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        let families =
-            [CF_KV, CF_REV, CF_META].map(|name| ColumnFamilyDescriptor::new(name, options(&cache)));
+        let families = [CF_KV, CF_REV, CF_META]
+            .map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
         let db =
             DB::open_cf_descriptors(&options(&cache), dir, families).map_err(io::Error::other)?;
         let this = Self { db, dir: dir.to_owned(), obsolete: AtomicBool::new(false), faults };
@@ -150,12 +172,15 @@ impl StateDb {
     }
 
     pub(crate) fn write(&self, batch: WriteBatch) -> io::Result<()> {
-        self.db.write(batch).map_err(io::Error::other)
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db.write_opt(batch, &options).map_err(io::Error::other)
     }
 
     /// Put everything written so far on disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.db.flush_wal(true).map_err(io::Error::other)?;
+        let families = [self.kv(), self.rev(), self.meta()];
+        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(io::Error::other)?;
         self.faults.synced(&self.dir);
         Ok(())
     }

@@ -148,9 +148,7 @@ fn read(path: &Path) -> Option<SnapshotDir> {
 pub(super) fn build(state: &State) -> io::Result<Arc<SnapshotDir>> {
     let db = state.db();
     // Flushed before the gate closes, so that the checkpoint has little left to copy.
-    for family in [db.kv(), db.rev()] {
-        db.db.flush_cf(family).map_err(io::Error::other)?;
-    }
+    db.sync()?;
     let home = state.data().join(SNAPSHOTS);
     fs::create_dir_all(&home)?;
     let temporary = home.join("building.tmp");
@@ -168,8 +166,7 @@ pub(super) fn build(state: &State) -> io::Result<Arc<SnapshotDir>> {
         checkpoint(&db, &temporary.join(FILES))?;
         meta
     };
-    // The log may be purged up to here from now on, so the state itself must be durable.
-    db.sync()?;
+    // The log may be purged up to here from now on: the checkpoint made the state itself durable.
     publish(state, &home, &temporary, meta)
 }
 
