@@ -8,7 +8,7 @@ export CC := ccache gcc
 KABUKI := $(CARGO_TARGET_DIR)/release/kabuki
 DATA_DIR ?= /var/lib/kabuki
 
-.PHONY: setup build up down images test fmt lint
+.PHONY: setup build up down images test bench fmt lint
 
 setup:
 	@scripts/setup.sh
@@ -27,6 +27,11 @@ images: setup
 
 test: setup
 	@scripts/test.sh
+
+# Needs Debian's etcd-server and wrk beside what setup installs; takes about eight minutes.
+bench: setup
+	@cargo bench --quiet -p kabuki-raft --bench store
+	@cargo bench --quiet --bench api
 
 fmt:
 	@cargo fmt --all

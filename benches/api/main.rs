@@ -137,11 +137,11 @@ impl Server {
         let space: Namespace = of(json!({"metadata": {"name": "long"}}))?;
         Api::all(client.clone()).create(&PostParams::default(), &space).await?;
         let request = TokenRequest {
-            spec: TokenRequestSpec { expiration_seconds: Some(3600), ..Default::default() },
+            spec: Some(TokenRequestSpec { expiration_seconds: Some(3600), ..Default::default() }),
             ..Default::default()
         };
         let made = accounts.create_token_request(&name, &PostParams::default(), &request).await?;
-        Ok(made.status.context("no token")?.token)
+        made.status.and_then(|status| status.token).context("no token")
     }
 
     fn http(&self) -> anyhow::Result<reqwest::Client> {

@@ -15,7 +15,7 @@ pub enum Hop {
 #[derive(Clone)]
 pub enum Channel {
     /// Over HTTP/2.
-    Grpc(grpc::Channel),
+    Grpc(Box<grpc::Channel>),
     /// Over frames.
     Frames(frames::Channel),
 }
@@ -24,7 +24,7 @@ impl Channel {
     /// Connects to `host:port`.
     pub async fn connect(addr: &str, hop: Hop) -> anyhow::Result<Self> {
         Ok(match hop {
-            Hop::Grpc => Self::Grpc(grpc::Channel::connect(addr).await?),
+            Hop::Grpc => Self::Grpc(Box::new(grpc::Channel::connect(addr).await?)),
             Hop::Frames => Self::Frames(frames::Channel::connect(addr).await?),
         })
     }

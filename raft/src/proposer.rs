@@ -18,8 +18,9 @@ use crate::{
     types::{Answer, Applied},
 };
 
-/// Entries on their way at once; more commands gather meanwhile into the next.
-const IN_FLIGHT: usize = 4;
+/// Entries on their way at once: one is synced while the next is handed over, and what comes
+/// meanwhile gathers. More would only make smaller entries, each of which costs every member work.
+const IN_FLIGHT: usize = 2;
 /// Pause before asking again who leads.
 const RETRY_PAUSE: Duration = Duration::from_millis(15);
 
