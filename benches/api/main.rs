@@ -124,9 +124,8 @@ impl Server {
     async fn token(&self) -> anyhow::Result<String> {
         let client = &self.client;
         let accounts = Api::<ServiceAccount>::namespaced(client.clone(), "default");
-        let account =
-            accounts.create(&PostParams::default(), &of(json!({"metadata": {"name": "load"}}))?);
-        let name = account.await?.name_any();
+        let account: ServiceAccount = of(json!({"metadata": {"name": "load"}}))?;
+        let name = accounts.create(&PostParams::default(), &account).await?.name_any();
         let binding: ClusterRoleBinding = of(json!({
             "metadata": {"name": "load"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
