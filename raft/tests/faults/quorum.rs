@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long it is cut off: longer than any lease, and until connections are given up as silent.
-const CUT: Duration = Duration::from_secs(3);
+const CUT: Duration = Duration::from_secs(4);
 /// How long any answer may take without a quorum.
 const ANSWER: Duration = Duration::from_secs(11);
 /// How long a write that was passed on to a leader that has fallen silent may take.
