@@ -88,9 +88,13 @@ impl Running {
 
     /// A client with that certificate, which checks the server's by the moved clock.
     fn client(&self) -> reqwest::Client {
-        let credential = Credential::new(self.admin(), "").expect("admin");
+        self.client_as(Some(self.admin()))
+    }
+
+    fn client_as(&self, who: Option<Issued>) -> reqwest::Client {
+        let credential = who.map(|issued| Credential::new(issued, "").expect("certificate"));
         let ca = self.member.pki.ca.cert_pem();
-        let tls = pki::client_config(ca, Some(&credential), CLOCK).expect("tls");
+        let tls = pki::client_config(ca, credential.as_ref(), CLOCK).expect("tls");
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .http1_only()
@@ -136,6 +140,47 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+impl Running {
+    /// Asks for a certificate of node `name`, as `who`.
+    async fn renew(&self, who: Option<Issued>, name: &str) -> (u16, String) {
+        let (csr, _key) = pki::request().expect("request");
+        let body = serde_json::json!({"name": name, "csr": csr});
+        let url = format!("{}{}", self.url(), kabuki::join::RENEW_PATH);
+        let answer = self.client_as(who).post(url).json(&body).send().await.expect("answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_renews_its_own_certificate_only() {
+    // A second installation fails harmlessly: the provider is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().expect("directory");
+    let mut flags = flags(dir.path(), "m1");
+    flags.cluster.clock = Clock::default();
+    let member = Running::start(flags, Origin::Init).await;
+    let issue = |user: &str, groups: &[&str]| member.member.pki.client(user, groups).unwrap();
+    let node = || Some(issue("system:node:n1", &["system:nodes"]));
+    let (code, text) = member.renew(node(), "n1").await;
+    assert_eq!(code, 200, "{text}");
+    let answer: serde_json::Value = serde_json::from_str(&text).expect("json");
+    let pem = answer["client_certificate"].as_str().expect("certificate");
+    let der = pki::parse_certs("certificate", pem).expect("certificate");
+    let (user, groups) = pki::certificate_identity(&der[0]).expect("identity");
+    assert_eq!((user.as_str(), groups), ("system:node:n1", vec!["system:nodes".to_string()]));
+    for (who, name, want) in [
+        (node(), "n2", 403),
+        (Some(member.admin()), "n1", 403),
+        (Some(issue("system:node:n1", &["system:nodes", "system:masters"])), "n1", 403),
+        (Some(issue("system:node:n1", &[])), "n1", 403),
+        (None, "n1", 401),
+    ] {
+        let (code, text) = member.renew(who, name).await;
+        assert_eq!(code, want, "{name}: {text}");
+    }
+    member.stop().await;
 }
 
 async fn joined(first: &Running, dir: &Path, name: &str) -> Running {

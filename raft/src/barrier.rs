@@ -61,6 +61,10 @@ impl Barrier {
             if left.is_zero() {
                 return Err(StoreError::Unavailable("no leader confirmed a read in time".into()));
             }
+            if self.consensus.has_lost_quorum() {
+                let text = "this member leads, but the others do not answer it";
+                return Err(StoreError::Unavailable(text.into()));
+            }
             let patience = left.min(TRY);
             let asked = if self.consensus.leads() {
                 match tokio::time::timeout(patience, self.consensus.read_index()).await {

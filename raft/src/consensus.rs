@@ -28,6 +28,8 @@ const SNAPSHOT_TIMEOUT_MS: u64 = 600_000;
 /// Bound of openraft's own queues.
 const CORE_QUEUE: u64 = 16_384;
 
+/// A leader that no quorum has answered for this long takes no more writes and reads.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a new member may take to get everything there is.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -202,6 +204,12 @@ impl Consensus {
     pub(crate) fn quorum_age(&self) -> Option<Duration> {
         let leader = self.raft.as_leader().ok()?;
         Some(leader.last_quorum_acked()?.elapsed())
+    }
+
+    /// Whether this member leads in name only: no quorum has answered it for a while, so what it
+    /// proposed would wait, and others may lead already.
+    pub(crate) fn has_lost_quorum(&self) -> bool {
+        !self.is_alone() && self.quorum_age().is_some_and(|age| age > QUORUM_PATIENCE)
     }
 
     /// Add a member: first as a learner until it has caught up, then as a voter. Leader only.

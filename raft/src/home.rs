@@ -59,6 +59,22 @@ pub(crate) fn unusable(what: &str, dir: &Path, why: &str) -> String {
     )
 }
 
+/// RocksDB takes a directory without `CURRENT` for a new database, and what lies in it for rubbish.
+pub(crate) fn check_database(dir: &Path) -> std::io::Result<()> {
+    if !dir.try_exists()? || dir.join("CURRENT").try_exists()? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "sst" || e == "blob" || e == "log") {
+            return Err(std::io::Error::other(
+                "there is data in it but the file CURRENT is missing",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Note that the member was removed: the directory is not opened again.
 pub(crate) fn mark_removed(dir: &Path) -> Result<(), StoreError> {
     let marked = write_atomic(&dir.join(REMOVED), b"removed from the cluster\n");
@@ -110,6 +126,12 @@ pub(crate) fn claim(dir: &Path, cluster_id: &str, id: MemberId) -> Result<File, 
             write_atomic(&path, &text).map_err(failed)?;
         }
         Err(error) => return Err(failed(error)),
+    }
+    // The state is made after the log: without a log it has been lost.
+    if dir.join("STATE").try_exists().map_err(failed)?
+        && !dir.join("log").join("CURRENT").try_exists().map_err(failed)?
+    {
+        return Err(StoreError::Open(unusable("the log", dir, "it is missing")));
     }
     Ok(lock)
 }

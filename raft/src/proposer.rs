@@ -70,6 +70,11 @@ impl Proposer {
             batch = keep(batch, |p| p.deadline > now, late);
             let Some(deadline) = batch.iter().map(|p| p.deadline).min() else { return };
             let timeout = deadline.saturating_duration_since(now);
+            if self.consensus.has_lost_quorum() {
+                // Said at once, while it is certain that nothing was written.
+                let text = "this member leads, but the others do not answer it";
+                return fail(batch, || StoreError::Unavailable(text.into()));
+            }
             let sent = if self.consensus.leads() {
                 let term = self.consensus.term();
                 let refused = || self.not_leader();

@@ -37,7 +37,7 @@ pub(super) async fn serve(face: &Face, call: &Call, body: &Bytes) -> Result<Http
     match segments.as_slice() {
         [""] => root(call).await,
         ["version"] => plain(call, &version()).await,
-        ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(face, call)),
+        ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(face, call).await),
         ["metrics"] => Ok(face.metrics.answer(face).await),
         ["openapi", "v2"] => openapi_v2(call).await,
         ["openapi", "v3"] => plain(call, &json!({"paths": {}})).await,

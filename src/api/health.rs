@@ -1,17 +1,22 @@
 //! `/healthz`, `/livez` and `/readyz`.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 
 use super::{answer, call::Call, face::Face};
 
+/// How long a quorum may take to confirm that this member can serve.
+const QUORUM_WAIT: Duration = Duration::from_secs(1);
+
 /// Answers a health path: `/readyz`, or `/readyz/<check>` for one check.
-pub(super) fn serve(face: &Face, call: &Call) -> HttpResponse {
+pub(super) async fn serve(face: &Face, call: &Call) -> HttpResponse {
     let mut segments = call.path.trim_matches('/').splitn(2, '/');
     let endpoint = segments.next().unwrap_or_default();
     let only = segments.next().unwrap_or_default();
     let mut checks = vec![("ping".to_owned(), Ok(()))];
     if endpoint == "readyz" {
-        checks.extend(readiness(face));
+        checks.extend(readiness(face).await);
     }
     let excluded: Vec<&str> = call.query.all("exclude").collect();
     checks.retain(|(name, _)| !excluded.contains(&name.as_str()));
@@ -29,12 +34,17 @@ pub(super) fn serve(face: &Face, call: &Call) -> HttpResponse {
     answer::text(if failed { 500 } else { 200 }, text)
 }
 
-fn readiness(face: &Face) -> Vec<(String, Result<(), String>)> {
-    let status = face.registry.store().status();
-    let store = match (&status.failure, status.leader) {
-        (Some(failure), _) => Err(failure.clone()),
-        (None, None) => Err("no leader is known: a majority of members must be up".to_owned()),
-        (None, Some(_)) => Ok(()),
+/// A leader that is known may be gone: only a quorum's answer says that this member can serve.
+async fn readiness(face: &Face) -> Vec<(String, Result<(), String>)> {
+    let store = face.registry.store();
+    let store = match store.status().failure {
+        Some(failure) => Err(failure),
+        None => match tokio::time::timeout(QUORUM_WAIT, store.read_barrier()).await {
+            Ok(answer) => answer.map(drop).map_err(|e| e.to_string()),
+            Err(_) => Err(format!(
+                "no quorum answers within {QUORUM_WAIT:?}: a majority of the members must be up"
+            )),
+        },
     };
     let stopping = if face.draining.is_cancelled() { Err("stopping".to_owned()) } else { Ok(()) };
     let mut checks = vec![("store".to_owned(), store), ("shutdown".to_owned(), stopping)];

@@ -97,7 +97,8 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("kabuki: {}", chain(error));
+    // One line, whatever a library put into its message.
+    eprintln!("kabuki: {}", chain(error).replace('\n', " "));
     ExitCode::from(EXIT_FAILURE)
 }
 

@@ -14,6 +14,8 @@ use crate::{
 
 /// Version of `member.json`.
 const STATE_VERSION: u32 = 1;
+/// Where the store lies.
+pub(super) const STORE: &str = "store";
 
 /// What `member.json` keeps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,7 +77,16 @@ pub(super) async fn identity(
         let pki = ClusterPki::load(&pki_dir)?.with_context(|| {
             format!("{} has no certificates: restore its pki directory", dir.display())
         })?;
+        check_store(dir, &state)?;
         return Ok((state, pki));
+    }
+    if has_store(dir)? {
+        bail!(
+            "{} is missing but there is a store beside it: restore it from a backup; if the rest of \
+             the cluster is well, remove this member there, empty {} and join it again",
+            state_path(dir).display(),
+            dir.display()
+        );
     }
     let (state, pki) = match origin {
         Origin::Restart => bail!("{} holds no member", dir.display()),
@@ -94,6 +105,28 @@ pub(super) async fn identity(
     };
     save(dir, &state)?;
     Ok((state, pki))
+}
+
+fn has_store(dir: &Path) -> anyhow::Result<bool> {
+    let path = dir.join(STORE).join("identity.json");
+    path.try_exists().with_context(|| {
+        format!("cannot look at {}: restore the data directory from a backup", path.display())
+    })
+}
+
+/// A member without the store it had would come back without the votes and writes it promised to
+/// remember.
+fn check_store(dir: &Path, state: &MemberState) -> anyhow::Result<()> {
+    if state.joined && !has_store(dir)? {
+        bail!(
+            "{} is missing or incomplete, but member {} was part of a cluster: restore the store; if \
+             the rest of the cluster is well, remove this member there, empty {} and join it again",
+            dir.join(STORE).display(),
+            state.member_id,
+            dir.display()
+        );
+    }
+    Ok(())
 }
 
 async fn joined_identity(

@@ -16,13 +16,17 @@ use kabuki_actors::{
 use kabuki_raft::{PeerTls, Store, StoreConfig};
 use tokio::net::TcpListener;
 
-use super::identity::MemberState;
+use super::identity::{MemberState, STORE};
 use crate::{
     api, backup,
     cmd::{ClusterOptions, MemberOptions},
     join::{self, MemberRequest},
     pki::{ClusterPki, Credential, Issued, Roster, peer_configs},
 };
+
+/// How long a write may wait for a leader and a quorum before a client is told 503 or 504. A leader
+/// that was lost is replaced in a third of that; clients try again by themselves.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(4_500);
 
 /// The address administrators of this machine use: loopback when it is listened on, so that the
 /// kubeconfig outlives a change of address.
@@ -70,7 +74,8 @@ pub(super) async fn open_store(
 ) -> anyhow::Result<Store> {
     let (server, client) = peer_configs(peer, pki.peer_ca.cert_pem(), cluster.clock)?;
     let mut config =
-        StoreConfig::new(cluster.data_dir.join("store"), state.member_id, state.cluster_id.clone());
+        StoreConfig::new(cluster.data_dir.join(STORE), state.member_id, state.cluster_id.clone());
+    config.limits.write_timeout = WRITE_TIMEOUT;
     config.peer_addr = peer_addr.to_string();
     config.api_addr = api_addr.to_string();
     config.name = state.name.clone();

@@ -160,8 +160,8 @@ pub(super) fn save_client(dir: &Path, client: &Issued) -> Result<(), PkiError> {
     write_private(&dir.join(CLIENT_FILE), &format!("{}{}", client.key_pem, client.cert_pem))?;
     for old in ["client.crt", "client.key"] {
         match std::fs::remove_file(dir.join(old)) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(PkiError::File { path: dir.join(old), source });
+            Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => {
+                return Err(PkiError::File { path: dir.join(old), reason });
             }
             _ => {}
         }

@@ -141,8 +141,13 @@ impl ClusterPki {
         };
         let authority = |name: &str, cert: &str| {
             let key = need(&format!("{name}.key"))?;
-            Authority::from_pem(cert, &key)
-                .map_err(|e| damaged(&format!("{name}.crt"), format!("with its key: {e}")))
+            Authority::from_pem(cert, &key).map_err(|e| {
+                let text = match e {
+                    PkiError::Pem { what, detail } => format!("{what}: {detail}"),
+                    other => other.to_string(),
+                };
+                damaged(&format!("{name}.crt"), format!("with its key: {text}"))
+            })
         };
         let pki = Self {
             dir: dir.to_path_buf(),

@@ -14,7 +14,10 @@ pub fn read_file(path: &Path) -> Result<Option<String>, PkiError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(PkiError::File { path: path.to_path_buf(), source }),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(PkiError::Garbled { path: path.to_path_buf() })
+        }
+        Err(reason) => Err(PkiError::File { path: path.to_path_buf(), reason }),
     }
 }
 
@@ -29,7 +32,7 @@ pub fn write_public(path: &Path, text: &str) -> Result<(), PkiError> {
 }
 
 fn write_mode(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
-    let failed = |source| PkiError::File { path: path.to_path_buf(), source };
+    let failed = |reason| PkiError::File { path: path.to_path_buf(), reason };
     let parent = path.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
     fs::create_dir_all(&parent).map_err(failed)?;
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));

@@ -30,12 +30,18 @@ pub use validity::{Grade, Validity};
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
     /// A file could not be read or written.
-    #[error("cannot access {path}: {source}; check that the data directory exists and is writable")]
+    #[error("cannot access {path}: {reason}; check that the data directory exists and is writable")]
     File {
         /// The file.
         path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why. Not called the source, as chains of sources are printed and this is told already.
+        reason: std::io::Error,
+    },
+    /// A file that should be text is not.
+    #[error("{path} is damaged: it is not text; restore it from a backup")]
+    Garbled {
+        /// The file.
+        path: std::path::PathBuf,
     },
     /// Making or signing a certificate failed.
     #[error("cannot make a certificate: {0}")]

@@ -13,6 +13,8 @@ use super::faults::Door;
 use super::{object::Object, view::View};
 use crate::auth::{RbacCache, ServiceAccountKeys};
 
+/// How long a linearizable read may wait for the leader, its turn included, before it answers 503.
+const BARRIER_WAIT: Duration = Duration::from_secs(4);
 /// How long a read waits for a revision that is ahead of this member before it answers 504.
 const FUTURE_REVISION_WAIT: Duration = Duration::from_secs(3);
 /// How often it looks meanwhile.
@@ -127,7 +129,14 @@ impl Registry {
     /// # Errors
     /// 503 or 504 when the leader cannot be reached.
     pub async fn barrier(&self) -> Result<Revision, Status> {
-        self.read_barrier().await.map_err(store_status)
+        let barrier = self.read_barrier();
+        match tokio::time::timeout(BARRIER_WAIT, barrier).await {
+            Ok(done) => done.map_err(store_status),
+            Err(_) => {
+                let error = StoreError::Unavailable("no leader confirmed a read in time".into());
+                Err(store_status(error))
+            }
+        }
     }
 
     /// Waits until every write begun through this leadership before is visible here or will never

@@ -140,6 +140,7 @@ impl LogStore {
         faults: Faults,
     ) -> Result<Self, StoreError> {
         let refuse = |text: String| StoreError::Open(home::unusable("the raft log", dir, &text));
+        home::check_database(dir).map_err(|e| refuse(e.to_string()))?;
         let ended = ending::check(dir).and_then(|()| ending::trim(dir, true));
         ended.map_err(|e| refuse(e.to_string()))?;
         let families = [CF_LOG, CF_META].map(|n| ColumnFamilyDescriptor::new(n, options()));

@@ -26,7 +26,7 @@ use super::FIRST_REVISION;
 use crate::{
     Faults, Record, Revision,
     codec::Reader,
-    home::newer,
+    home::{check_database, newer},
     log::ending,
     types::{LogId, StoredMembership, log_id},
 };
@@ -114,6 +114,7 @@ fn family_options(name: &str, cache: &Cache) -> Options {
 
 impl StateDb {
     pub(crate) fn open(dir: &Path, faults: Faults) -> io::Result<Arc<Self>> {
+        check_database(dir)?;
         // What is torn here is applied again from the log.
         ending::trim(dir, false)?;
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
