@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Fault, Faults, Revision, StoreError,
-    consensus::{Consensus, ProposeError},
+    consensus::{Consensus, ProposeError, QUORUM_GRACE},
     net::{Peers, ask_read_index},
     state::State,
 };
@@ -55,13 +55,18 @@ impl Barrier {
         if self.faults.on(Fault::StaleReads) {
             return Ok(self.state.revision());
         }
-        let deadline = Instant::now() + self.timeout;
+        let begun = Instant::now();
+        let deadline = begun + self.timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(StoreError::Unavailable("no leader confirmed a read in time".into()));
             }
             if self.consensus.has_lost_quorum() {
+                if begun.elapsed() < QUORUM_GRACE {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    continue;
+                }
                 let text = "this member leads, but the others do not answer it";
                 return Err(StoreError::Unavailable(text.into()));
             }

@@ -30,6 +30,8 @@ const CORE_QUEUE: u64 = 16_384;
 
 /// A leader that no quorum has answered for this long takes no more writes and reads.
 const QUORUM_PATIENCE: Duration = Duration::from_secs(2);
+/// How long one that comes then waits for the quorum, which may just be coming back.
+pub(crate) const QUORUM_GRACE: Duration = Duration::from_secs(1);
 /// How long a new member may take to get everything there is.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(45);
 

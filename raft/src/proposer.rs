@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
     Limits, StoreError, codec,
-    consensus::{Consensus, ProposeError},
+    consensus::{Consensus, ProposeError, QUORUM_GRACE},
     net::{Peers, forward},
     state::State,
     types::{Answer, Applied},
@@ -64,6 +64,7 @@ impl Proposer {
 
     /// Propose a batch here or at the leader; every command is answered.
     async fn submit(&self, mut batch: Vec<Pending>) {
+        let begun = Instant::now();
         loop {
             let now = Instant::now();
             let late = || StoreError::Unavailable("no leader was found in time".into());
@@ -71,7 +72,11 @@ impl Proposer {
             let Some(deadline) = batch.iter().map(|p| p.deadline).min() else { return };
             let timeout = deadline.saturating_duration_since(now);
             if self.consensus.has_lost_quorum() {
-                // Said at once, while it is certain that nothing was written.
+                if begun.elapsed() < QUORUM_GRACE {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    continue;
+                }
+                // Said now, while it is certain that nothing was written.
                 let text = "this member leads, but the others do not answer it";
                 return fail(batch, || StoreError::Unavailable(text.into()));
             }
