@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod controllers;
 pub mod dns;
+pub mod herald;
 pub mod kernel;
 pub mod kubelet;
 pub mod link;

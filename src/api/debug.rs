@@ -1,148 +1,170 @@
-//! Looking into the running cast: `/debug/actors`, `/debug/actors/<path>/state`, orders to actors,
-//! and `/debug/deadletters`. Who may is decided by RBAC on these paths, as for any other.
+//! Looking into the running cast: `/debug/actors`, orders to actors, `/debug/deadletters`,
+//! `/debug/alarms` and `/debug/audit`. Who may is decided by RBAC on these paths, as for any other;
+//! the member that got the request decides.
 //!
-//! With `?node=NAME` the cast of that node is shown, through its link to this member.
+//! With `?node=NAME` another member or a node answers, with `?node=all` everybody (`debug_all`).
+
+use std::io;
 
 use actix_web::HttpResponse;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use kabuki_actors::{
-    kernel::{Control, KernelError, TopBy, TreeSnapshot},
-    link::Request,
+    kernel::{DebugAnswer, DebugCall, DebugError, Trace},
+    link::{LinkStream, Request},
 };
 use kabuki_api::status::Status;
-use serde::Serialize;
-use serde_json::json;
 use tokio::io::AsyncReadExt;
+use tokio_util::io::ReaderStream;
 
 use super::{
-    accept::Offer, answer, call::Call, documents::not_found, face::Face, logs::link_status,
+    accept::Offer, answer, call::Call, debug_all, face::Face, logs::link_status,
+    path::percent_decode, peers::Peer,
 };
 
-/// Rows of `?top=` when no number is given, and at most.
-const TOP_ROWS: usize = 20;
-const MAX_TOP_ROWS: usize = 1_000;
-const ACTORS: &str = "/debug/actors";
-/// Largest answer of a node, bytes.
-const MAX_REMOTE_BYTES: u64 = 32 * 1024 * 1024;
+/// Largest answer of another process, bytes.
+pub(super) const MAX_REMOTE_BYTES: usize = 32 * 1024 * 1024;
+/// Everybody.
+const ALL: &str = "all";
+
+/// Whose cast is meant.
+pub(super) enum Target {
+    /// This process.
+    Here,
+    /// Another member.
+    Member(Peer),
+    /// A node, over its link.
+    Node(String),
+}
 
 /// Serves a path below `/debug`.
 pub(super) async fn serve(face: &Face, call: &Call, _body: &Bytes) -> Result<HttpResponse, Status> {
-    let path = call.path.trim_end_matches('/');
-    let reading = matches!(call.verb, "get" | "head");
-    if path == "/debug/deadletters" && reading {
-        return json(call, &face.kernel.dead_letters()).await;
-    }
-    let Some(below) = path.strip_prefix(ACTORS) else { return Ok(not_found()) };
-    if below.is_empty() && reading {
-        return tree(face, call).await;
-    }
-    let Some((actor, last)) = below.rsplit_once('/') else { return Ok(not_found()) };
-    let actor = if actor.is_empty() { "/" } else { actor };
-    let node = call.query.get("node");
-    if !node.is_empty() {
-        return match (reading, last) {
-            (true, "state") => {
-                let asked = Request::ActorInspect { path: actor.to_owned() };
-                let document = remote(face, node, asked).await?;
-                let (_, looks) = call.negotiate(Offer::Plain)?;
-                Ok(answer::document(200, document.into(), looks).await)
-            }
-            _ => Err(Status::not_implemented("ordering about the actors of another machine")),
-        };
-    }
-    match (call.verb, last) {
-        ("get" | "head", "state") => {
-            let inspection = face.kernel.inspect(actor).await.map_err(status)?;
-            json(call, &inspection).await
+    let order = match call.verb {
+        "get" | "head" => false,
+        "post" => true,
+        _ => return Err(Status::method_not_allowed_here()),
+    };
+    let (asked, node) = debug_call(call, order);
+    if node == ALL {
+        if order {
+            return Err(Status::bad_request("an order is for one actor: name its node"));
         }
-        ("get" | "head", _) => {
-            let shown = face.kernel.show(below).map_err(status)?;
-            if call.query.get("format") == "text" {
-                return Ok(answer::text(200, shown.render()));
-            }
-            json(call, &shown).await
-        }
-        ("post", order) => {
-            let Some(control) = control(order) else { return Ok(not_found()) };
-            face.kernel.control(actor, control).map_err(status)?;
-            tracing::warn!(actor, order, user = call.user.name, "an actor was given an order");
-            json(call, &json!({"path": actor, "order": order, "accepted": true})).await
-        }
-        _ => Err(Status::method_not_allowed_here()),
+        return debug_all::serve(face, call, &asked).await;
+    }
+    let target = find(face, &node).await;
+    if asked.is_trace() {
+        return trace(face, call, &asked, &target).await;
+    }
+    let document = read(face, call, &asked, &target).await?;
+    if asked.wants_text() {
+        return Ok(answer::text(200, String::from_utf8_lossy(&document).into_owned()));
+    }
+    let (_, looks) = call.negotiate(Offer::Plain)?;
+    Ok(answer::document(200, document, looks).await)
+}
+
+/// The call without the name of the node.
+fn debug_call(call: &Call, order: bool) -> (DebugCall, String) {
+    let mut query = call.query.first_values();
+    let node = query.remove("node").unwrap_or_default();
+    let user = call.user.name.clone();
+    // Ids may hold characters that a URL may not, such as the # of a second child of one name.
+    let path = percent_decode(&call.path, false).unwrap_or_else(|| call.path.clone());
+    (DebugCall { order, path, query, user }, node)
+}
+
+async fn find(face: &Face, name: &str) -> Target {
+    let Some(peers) = &face.peers else {
+        return if name.is_empty() { Target::Here } else { Target::Node(name.to_owned()) };
+    };
+    if name.is_empty() || name == peers.own_name() {
+        return Target::Here;
+    }
+    let others = peers.others().await;
+    match others.into_iter().find(|p| p.name == name || p.id.to_string() == name) {
+        Some(peer) => Target::Member(peer),
+        None => Target::Node(name.to_owned()),
     }
 }
 
-fn control(order: &str) -> Option<Control> {
-    Some(match order {
-        "pause" => Control::Pause,
-        "resume" => Control::Resume,
-        "restart" => Control::Restart,
-        "panic" => Control::InjectPanic("panic injected through /debug/actors".to_owned()),
-        _ => return None,
+/// One document from one process.
+pub(super) async fn read(
+    face: &Face,
+    call: &Call,
+    asked: &DebugCall,
+    target: &Target,
+) -> Result<Bytes, Status> {
+    match target {
+        Target::Here => match face.kernel.debug(asked).await.map_err(status)? {
+            DebugAnswer::Json(document) => Ok(document.into()),
+            DebugAnswer::Text(text) => Ok(text.into()),
+            DebugAnswer::Trace(_) => Err(Status::bad_request("a trace is a stream")),
+        },
+        Target::Member(peer) => {
+            let peers = face.peers.as_ref().ok_or_else(Status::unknown_resource)?;
+            let response = peers.ask(peer, asked, &call.user).await?;
+            limited(response.bytes_stream().map(|c| c.map_err(io::Error::other))).await
+        }
+        Target::Node(node) => {
+            let stream = open(face, node, asked).await?;
+            limited(ReaderStream::new(stream.take(MAX_REMOTE_BYTES as u64 + 1))).await
+        }
+    }
+}
+
+async fn open(face: &Face, node: &str, asked: &DebugCall) -> Result<LinkStream, Status> {
+    let hub = face.link.as_ref().ok_or_else(|| Status::not_implemented("the node link"))?;
+    hub.open(node, Request::Debug(asked.clone())).await.map_err(link_status)
+}
+
+async fn limited(chunks: impl Stream<Item = io::Result<Bytes>>) -> Result<Bytes, Status> {
+    let mut chunks = std::pin::pin!(chunks);
+    let mut all = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|e| Status::unavailable(format!("the answer broke off: {e}")))?;
+        if all.len() + chunk.len() > MAX_REMOTE_BYTES {
+            return Err(Status::internal(format!("the answer is over {MAX_REMOTE_BYTES} bytes")));
+        }
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all.into())
+}
+
+/// Events as they happen, one JSON document or text per line.
+async fn trace(
+    face: &Face,
+    call: &Call,
+    asked: &DebugCall,
+    target: &Target,
+) -> Result<HttpResponse, Status> {
+    let lines = match target {
+        Target::Here => match face.kernel.debug(asked).await.map_err(status)? {
+            DebugAnswer::Trace(trace) => lines(*trace, asked.wants_text()).boxed(),
+            _ => return Err(Status::unknown_resource()),
+        },
+        Target::Member(peer) => {
+            let peers = face.peers.as_ref().ok_or_else(Status::unknown_resource)?;
+            let response = peers.ask(peer, asked, &call.user).await?;
+            response.bytes_stream().map(|c| c.map_err(io::Error::other)).boxed()
+        }
+        Target::Node(node) => ReaderStream::new(open(face, node, asked).await?).boxed(),
+    };
+    let stopping = face.stopping.clone();
+    let lines = lines.take_until(stopping.cancelled_owned());
+    let media = if asked.wants_text() { "text/plain" } else { "application/x-ndjson" };
+    Ok(HttpResponse::Ok().content_type(media).streaming(lines))
+}
+
+fn lines(trace: Trace, text: bool) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::unfold(trace, move |mut trace| async move {
+        let line = trace.next_line(text).await?;
+        Some((Ok(Bytes::from(line)), trace))
     })
 }
 
-async fn tree(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
-    let tree = match call.query.get("node") {
-        "" => face.kernel.tree(),
-        node => {
-            let document = remote(face, node, Request::ActorTree).await?;
-            serde_json::from_slice::<TreeSnapshot>(&document).map_err(Status::internal)?
-        }
-    };
-    if call.query.get("format") != "text" {
-        return json(call, &tree).await;
-    }
-    let by = match call.query.get("top") {
-        "" => return Ok(answer::text(200, tree.render_tree())),
-        "depth" => TopBy::Depth,
-        "busy" => TopBy::Busy,
-        "restarts" => TopBy::Restarts,
-        _ => TopBy::Handled,
-    };
-    let rows = call.query.int("limit")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(TOP_ROWS);
-    Ok(answer::text(200, tree.render_top(by, rows.min(MAX_TOP_ROWS))))
-}
-
-/// Asks a node; its answer is a JSON document.
-async fn remote(face: &Face, node: &str, request: Request) -> Result<Vec<u8>, Status> {
-    let hub = face.link.as_ref().ok_or_else(|| Status::not_implemented("the node link"))?;
-    let stream = hub.open(node, request).await.map_err(link_status)?;
-    let mut document = Vec::new();
-    stream.take(MAX_REMOTE_BYTES).read_to_end(&mut document).await.map_err(Status::internal)?;
-    Ok(document)
-}
-
-async fn json<T: Serialize>(call: &Call, value: &T) -> Result<HttpResponse, Status> {
-    let (_, looks) = call.negotiate(Offer::Plain)?;
-    let document = serde_json::to_vec(value).map_err(Status::internal)?;
-    Ok(answer::document(200, document.into(), looks).await)
-}
-
-fn status(error: KernelError) -> Status {
-    let text = error.to_string();
-    match error {
-        KernelError::NotFound(_) => Status::failure(404, "NotFound", text),
-        KernelError::Busy(_) => Status::too_many_requests(text, 1),
-        KernelError::NotAnActor(_) => Status::bad_request(text),
-        _ => Status::internal(text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orders() {
-        assert_eq!(control("pause"), Some(Control::Pause));
-        assert!(matches!(control("panic"), Some(Control::InjectPanic(_))));
-        assert_eq!(control("state"), None);
-    }
-
-    #[test]
-    fn errors() {
-        assert_eq!(status(KernelError::NotFound("/x".into())).code, 404);
-        assert_eq!(status(KernelError::NotAnActor("/x".into())).code, 400);
+fn status(error: DebugError) -> Status {
+    match error.code {
+        429 => Status::too_many_requests(error.message, 1),
+        code => Status::failure(code, &error.reason, error.message),
     }
 }

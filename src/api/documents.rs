@@ -62,6 +62,8 @@ async fn root(call: &Call) -> Result<HttpResponse, Status> {
     let mut paths = discovery::paths();
     for path in [
         "/debug/actors",
+        "/debug/alarms",
+        "/debug/audit",
         "/debug/deadletters",
         "/healthz",
         "/livez",

@@ -19,7 +19,7 @@ use kabuki_api::status::Status;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::{logs::LogSource, metrics::Metrics};
+use super::{logs::LogSource, metrics::Metrics, peers::Peers};
 use crate::backup::Attachment;
 
 /// Reading requests handled at once; watches are not counted. More are answered 429.
@@ -62,6 +62,8 @@ pub struct ApiConfig {
     pub kernel: Kernel,
     /// Sessions with the nodes; its endpoint is served when present.
     pub link: Option<Arc<Hub>>,
+    /// The other members, for `/debug/…?node=`.
+    pub peers: Option<Arc<Peers>>,
     /// Where `pods/log` reads; usually the link as well.
     pub logs: Option<Arc<dyn LogSource>>,
     /// What snapshots carry beside the objects; without it none are made.
@@ -81,6 +83,7 @@ pub struct Face {
     pub(super) authorizer: Authorizer,
     pub(super) kernel: Kernel,
     pub(super) link: Option<Arc<Hub>>,
+    pub(super) peers: Option<Arc<Peers>>,
     pub(super) logs: Option<Arc<dyn LogSource>>,
     pub(super) attachments: Option<Attachments>,
     pub(super) checks: Checks,
@@ -123,6 +126,7 @@ impl Face {
             authorizer: config.authorizer.clone(),
             kernel: config.kernel.clone(),
             link: config.link.clone(),
+            peers: config.peers.clone(),
             logs: config.logs.clone(),
             attachments: config.attachments.clone(),
             checks: Arc::clone(&config.checks),

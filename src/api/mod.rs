@@ -10,6 +10,7 @@ mod authn;
 mod call;
 mod connection;
 mod debug;
+mod debug_all;
 mod discovery;
 mod documents;
 mod face;
@@ -19,6 +20,7 @@ mod logs;
 mod metrics;
 mod operations;
 mod path;
+mod peers;
 mod pipeline;
 mod pretty;
 mod process;
@@ -42,6 +44,7 @@ pub use face::{
     MoreMetrics,
 };
 pub use logs::{LogBytes, LogSource};
+pub use peers::Peers;
 pub use server::{ApiServer, start};
 
 /// Version of Kubernetes whose API is served.

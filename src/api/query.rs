@@ -1,6 +1,7 @@
 //! Query strings, and the options the API reads from them.
 
 use std::{
+    collections::BTreeMap,
     num::{IntErrorKind, ParseIntError},
     time::Duration,
 };
@@ -44,6 +45,11 @@ impl Query {
     /// The first value of a parameter.
     pub fn find(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Every parameter with its first value.
+    pub fn first_values(&self) -> BTreeMap<String, String> {
+        self.0.iter().rev().cloned().collect()
     }
 
     /// All values of a parameter.

@@ -124,6 +124,7 @@ pub async fn start(
     let join = JoinService::new(pki.clone(), registry.clone(), state.cluster_id.clone());
     let listener = listen(cluster.bind_address, options.api_port)?;
     let hub = Arc::new(link::Hub::new());
+    let peers = api::Peers::new(store.clone(), pki.clone(), &names.name, state.member_id);
     let api = api::start(ApiConfig {
         listeners: vec![listener],
         tls: api_server_config(&certificates.server, pki.ca.cert_pem(), cluster.clock)?,
@@ -134,6 +135,7 @@ pub async fn start(
         authorizer: Authorizer::new(registry.clone()),
         kernel: kernel.clone(),
         link: Some(hub.clone()),
+        peers: Some(Arc::new(peers)),
         logs: Some(hub.clone()),
         attachments: Some(attachments(&pki)),
         checks: checks(&store, &certificates.roster),
@@ -144,7 +146,7 @@ pub async fn start(
         let store = store.clone();
         async move { store.announce().await }
     });
-    start_stage(kernel, &registry, &pki, options);
+    start_stage(kernel, &names.name, &registry, &pki, options);
     certificates.keep(kernel);
     tracing::info!(name = %names.name, member = state.member_id, api = %api_addr, "member started");
     Ok(Member { store, registry, hub, pki, api_addr, api })

@@ -10,6 +10,7 @@ use anyhow::Context;
 use kabuki_actors::{
     auth::ServiceAccountKeys,
     controllers::{ControlConfig, LeaderGate, LeaderGateArgs},
+    herald::{Herald, HeraldArgs, Outlet},
     kernel::{ChildSpec, Kernel},
     registry::{Registry, RegistryConfig},
 };
@@ -137,6 +138,7 @@ pub(super) fn registry_config(pki: &ClusterPki) -> anyhow::Result<RegistryConfig
 /// Starts what runs on a member whether it leads or not; the control plane follows leadership.
 pub(super) fn start_stage(
     kernel: &Kernel,
+    machine: &str,
     registry: &Registry,
     pki: &ClusterPki,
     options: &MemberOptions,
@@ -150,4 +152,7 @@ pub(super) fn start_stage(
     };
     let args = LeaderGateArgs { registry: registry.clone(), config };
     kernel.root().start::<LeaderGate>("leader-gate", args, ChildSpec::default());
+    let outlet = Outlet::Registry(registry.clone());
+    let args = HeraldArgs { kernel: kernel.clone(), machine: machine.to_string(), outlet };
+    kernel.root().start::<Herald>("herald", args, ChildSpec::default());
 }

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use kabuki_actors::{
+    herald::{Herald, HeraldArgs, Outlet},
     kernel::{ChildSpec, Kernel, SupervisorRef, SupervisorSpec},
     kubelet::{self, NodeConfig},
     link,
@@ -112,6 +113,7 @@ pub async fn start(
     let IpAddr::V4(address) = cluster.address()? else {
         bail!("nodes need an IPv4 address: pass --advertise-address");
     };
+    let alone = local.is_none();
     let paths = NodePaths::new(&cluster.data_dir, options);
     let runtime =
         Runtime::new(paths.runtime()?).await.context("cannot open the container runtime")?;
@@ -170,6 +172,12 @@ pub async fn start(
         version: format!("v1.36.0+kabuki-{}", env!("CARGO_PKG_VERSION")),
     };
     let running = kubelet::start(&stage, config).await.context("cannot start the kubelet")?;
+    // In `kabuki up` the member beside it has one for the whole process.
+    if alone {
+        let outlet = Outlet::Recorder(running.context().recorder.clone());
+        let args = HeraldArgs { kernel: kernel.clone(), machine: identity.name.clone(), outlet };
+        stage.start::<Herald>("herald", args, ChildSpec::default());
+    }
     let handler = running.link_handler(kernel.clone());
     let dialer = link::Dialer::start(link::DialerConfig {
         members: seen,

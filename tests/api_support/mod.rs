@@ -96,6 +96,7 @@ impl TestApi {
             authenticator: Authenticator::new(registry.clone()),
             authorizer: Authorizer::new(registry.clone()),
             kernel: kernel.clone(),
+            peers: None,
             logs: link.is_none().then(|| Arc::new(EchoLogs) as Arc<dyn LogSource>),
             link,
             attachments: None,

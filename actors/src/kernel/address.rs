@@ -13,6 +13,7 @@ use super::{
     error::{AskError, KernelError, SendError},
     letter::{Stamp, put_stamp, take_stamp},
     performer::Performer,
+    waits::{WaitKind, waiting},
 };
 
 struct Inner<A: Performer> {
@@ -98,9 +99,17 @@ impl<A: Performer> ActorRef<A> {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        match self.inner.cell.slots.clone().acquire_owned().await {
-            Ok(permit) => self.post(msg, permit, None),
-            Err(_) => {
+        let cell = &self.inner.cell;
+        let permit = match cell.slots.clone().try_acquire_owned() {
+            Err(TryAcquireError::NoPermits) => {
+                let _waiting = waiting(&cell.path, WaitKind::Room, type_name::<M>());
+                cell.slots.clone().acquire_owned().await.ok()
+            }
+            taken => taken.ok(),
+        };
+        match permit {
+            Some(permit) => self.post(msg, permit, None),
+            None => {
                 self.dead::<M>(DeadReason::Closed);
                 Err(SendError::Closed(msg))
             }
@@ -121,6 +130,7 @@ impl<A: Performer> ActorRef<A> {
         M::Result: Send,
     {
         let deadline = tokio::time::Instant::now() + timeout;
+        let _waiting = waiting(&self.inner.cell.path, WaitKind::Ask, type_name::<M>());
         let slot = self.inner.cell.slots.clone().acquire_owned();
         let permit = match tokio::time::timeout_at(deadline, slot).await {
             Err(_) => {
@@ -185,6 +195,7 @@ impl<A: Performer> ActorRef<A> {
         let cell = &self.inner.cell;
         let reply = reply.map(|tx| Box::new(tx) as Box<dyn std::any::Any + Send>);
         put_stamp(Stamp { cell: cell.clone(), permit, reply });
+        cell.trace_out(type_name::<M>());
         let sent = self.inner.address.do_send(msg);
         drop(take_stamp());
         cell.note_depth();

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    alarm::{AlarmKind, AlarmLog, CRASH_LOOP},
     control::{Command, Control},
     current::Fallen,
     dead_letter::{Burial, DeadReason, unix_ms},
@@ -22,8 +23,10 @@ use super::{
     record::{MAX_PANICS, PanicRecord, RestartLog, RestartReason, push_bounded},
     shared::Shared,
     spec::{ChildSpec, Streak},
-    stats::{MessageStats, RateLimit, short_name},
+    stats::{MessageStats, RateLimit, micros, short_name},
     supervisor::Supervisor,
+    trace::{TraceEvent, Tracers},
+    waits::Waits,
 };
 
 /// Orders waiting in one control lane before operators are refused.
@@ -149,6 +152,15 @@ pub(crate) struct Cell {
     control: mpsc::UnboundedSender<Command>,
     control_depth: AtomicUsize,
     slow: Mutex<RateLimit>,
+    /// Panics in all.
+    pub panics_caught: AtomicU64,
+    /// One bit per [`super::AlarmKind`] that is on.
+    pub alarms: AtomicU8,
+    pub alarm_log: AlarmLog,
+    pub waits: Mutex<Waits>,
+    pub tracers: Tracers,
+    /// When a pause or back-off is over.
+    pub wakes_at: Mutex<Option<tokio::time::Instant>>,
 }
 
 /// What is needed to make a cell.
@@ -199,6 +211,12 @@ impl Cell {
             control,
             control_depth: AtomicUsize::new(0),
             slow: Mutex::default(),
+            panics_caught: AtomicU64::new(0),
+            alarms: AtomicU8::new(0),
+            alarm_log: Mutex::default(),
+            waits: Mutex::default(),
+            tracers: Mutex::default(),
+            wakes_at: Mutex::default(),
         };
         (Arc::new(cell), orders)
     }
@@ -220,10 +238,6 @@ impl Cell {
 
     pub(crate) fn depth(&self) -> usize {
         self.limit.saturating_sub(self.slots.available_permits())
-    }
-
-    pub(crate) fn note_depth(&self) {
-        self.high_water.fetch_max(self.depth(), Ordering::Relaxed);
     }
 
     /// Sends an order of the kernel. False when the actor has ended.
@@ -258,12 +272,20 @@ impl Cell {
         if first {
             self.slots.close();
             self.set_state(State::Ended);
+            self.clear_all();
+            self.shared.totals.lock().entry(self.type_name).or_default().add(self);
             self.ended.cancel();
         }
         first
     }
 
     pub(crate) fn begin(&self, handling: Handling) {
+        self.trace(|at_ms| TraceEvent::In {
+            at_ms,
+            message: short_name(handling.name),
+            from: handling.from.as_deref().unwrap_or_default().to_owned(),
+            queued_us: micros(handling.queued),
+        });
         *self.handling.lock() = Some(handling);
     }
 
@@ -276,6 +298,10 @@ impl Cell {
     ) {
         *self.handling.lock() = None;
         self.stats.lock().record(id, name, took, queued);
+        self.trace(|at_ms| TraceEvent::done(at_ms, name, took));
+        self.clear(AlarmKind::Stuck, || {
+            format!("handled {} in {} ms", short_name(name), took.as_millis())
+        });
         if took > SLOW_HANDLER
             && let Some(more) = self.slow.lock().admit(Instant::now(), SLOW_WARN_EVERY)
         {
@@ -301,6 +327,9 @@ impl Cell {
     /// Writes down a panic. `starting`: the life had only just begun.
     pub(crate) fn fell(&self, fallen: Fallen, starting: bool) -> Failure {
         let handling = self.handling.lock().take();
+        self.panics_caught.fetch_add(1, Ordering::Relaxed);
+        self.trace(|at_ms| TraceEvent::Panicked { at_ms, text: fallen.message.clone() });
+        self.clear(AlarmKind::Stuck, || "it panicked".to_owned());
         let mut reason = if starting { RestartReason::DidNotStart } else { RestartReason::Panic };
         let mut identified = false;
         match &handling {
@@ -339,6 +368,12 @@ impl Cell {
             strikes
         };
         let poison = strikes >= POISON_STRIKES;
+        if poison {
+            self.raise(AlarmKind::Poison, || {
+                let (message, about) = (short_name(h.name), h.key.as_deref().unwrap_or_default());
+                format!("{message} {about} made it panic {strikes} times: {}", fallen.message)
+            });
+        }
         self.shared.dead.record(&Burial {
             message: h.name,
             from: h.from.as_ref(),
@@ -369,6 +404,13 @@ impl Cell {
         let life = self.incarnation.load(Ordering::Relaxed);
         self.restart_log.lock().note(reason, why, life, wait);
         self.restarts.fetch_add(1, Ordering::Relaxed);
+        *self.wakes_at.lock() = Some(tokio::time::Instant::now() + wait);
+        let failures = self.streak.lock().failures(&self.spec.backoff);
+        if failures >= CRASH_LOOP {
+            self.raise(AlarmKind::CrashLoop, || {
+                format!("failed {failures} times in a row, last: {why}")
+            });
+        }
     }
 
     /// The back-off before the next restart, longer for each failure in a row.

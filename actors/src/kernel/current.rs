@@ -47,6 +47,11 @@ pub(crate) fn current_path() -> Option<Arc<str>> {
     CURRENT.with(|c| c.borrow().as_ref().map(|cell| cell.path.clone()))
 }
 
+/// The actor this thread plays now.
+pub(crate) fn current_cell() -> Option<Arc<Cell>> {
+    CURRENT.with(|c| c.borrow().clone())
+}
+
 /// What the hook saw of the panic just caught; `payload` where the hook was replaced.
 pub(crate) fn take_fallen(payload: &(dyn Any + Send)) -> Fallen {
     if let Some(carried) = payload.downcast_ref::<Carried>() {

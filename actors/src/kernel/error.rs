@@ -66,6 +66,9 @@ pub enum KernelError {
     /// The control lane holds too many orders already.
     #[error("the control lane of {0} is full; it does not get to its orders")]
     Busy(String),
+    /// As many traces run as may.
+    #[error("{0} traces run already; wait for one to end")]
+    TooManyTraces(usize),
     /// The order makes sense for actors only.
     #[error("{0} is a supervisor: only restart and stop apply")]
     NotAnActor(String),

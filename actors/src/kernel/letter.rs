@@ -47,7 +47,7 @@ struct Letter<M: Message> {
     msg: Option<M>,
     reply: Option<oneshot::Sender<M::Result>>,
     cell: Option<Arc<Cell>>,
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
     sent: Instant,
     from: Option<Arc<str>>,
     span: tracing::Span,
@@ -74,7 +74,7 @@ where
             msg: Some(msg),
             reply,
             cell,
-            _permit: permit,
+            permit,
             sent: Instant::now(),
             from: current_path(),
             span: tracing::Span::current(),
@@ -141,5 +141,9 @@ impl<M: Message> Letter<M> {
 impl<M: Message> Drop for Letter<M> {
     fn drop(&mut self) {
         self.bury(DeadReason::Closed);
+        drop(self.permit.take());
+        if let Some(cell) = &self.cell {
+            cell.note_room();
+        }
     }
 }

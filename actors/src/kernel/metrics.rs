@@ -1,86 +1,153 @@
 //! Actor metrics in Prometheus' text format, summed by actor type so that ten thousand pods make
 //! no ten thousand series.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Arc, atomic::Ordering},
+};
 
-use super::{cell::State, dead_letter::DeadReason, snapshot::TreeSnapshot};
+use super::{
+    alarm::AlarmKind,
+    cell::{Cell, State},
+    record::RestartReason,
+    shared::Shared,
+    stats::{Histogram, MessageTotals, micros, percentile_us, short_name},
+    totals::{ByType, Totals},
+};
 
+/// What living actors of one type show now.
 #[derive(Default)]
-struct Sum {
+struct Now {
     alive: u64,
     stuck: u64,
+    paused: u64,
     depth: u64,
     high_water: u64,
-    refused: u64,
-    restarts: u64,
-    panics: u64,
-    spent: u64,
 }
 
-pub(crate) fn render(tree: &TreeSnapshot, dead: &BTreeMap<DeadReason, u64>) -> String {
-    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
-    let mut messages: BTreeMap<(String, String), (u64, u64, u64)> = BTreeMap::new();
-    for a in tree.actors() {
-        let s = sums.entry(a.type_name.clone()).or_default();
-        s.alive += 1;
-        s.stuck += u64::from(a.state == State::Stuck);
-        s.depth += a.mailbox.depth as u64;
-        s.high_water = s.high_water.max(a.mailbox.high_water as u64);
-        s.refused += a.mailbox.refused;
-        s.restarts += a.restarts;
-        s.panics += a.panics.len() as u64;
-        s.spent += a.budget_spent;
-        for m in &a.messages {
-            let e = messages.entry((a.type_name.clone(), m.message.clone())).or_default();
-            e.0 += m.count;
-            e.1 += m.busy_us;
-            e.2 += m.queued_us;
-        }
+pub(crate) fn render(shared: &Shared, cells: &[Arc<Cell>]) -> String {
+    // Ended actors first: one that ends meanwhile is then missing once rather than counted twice.
+    let mut totals: ByType = shared.totals.lock().clone();
+    let mut now: BTreeMap<&'static str, Now> = BTreeMap::new();
+    for cell in cells {
+        totals.entry(cell.type_name).or_default().add(cell);
+        let n = now.entry(cell.type_name).or_default();
+        let state = cell.state();
+        n.alive += 1;
+        n.stuck += u64::from(state == State::Stuck);
+        n.paused += u64::from(state == State::Paused);
+        n.depth += cell.depth() as u64;
+        n.high_water = n.high_water.max(cell.high_water.load(Ordering::Relaxed) as u64);
     }
-    let mut out = String::new();
-    type Field = fn(&Sum) -> u64;
-    let families: [(&str, &str, &str, Field); 8] = [
-        ("actors", "gauge", "Living actors.", |s| s.alive),
-        ("actors_stuck", "gauge", "Actors in one handler for over a second.", |s| s.stuck),
-        ("actor_mailbox_depth", "gauge", "Letters waiting.", |s| s.depth),
-        ("actor_mailbox_high_water", "gauge", "Most letters one mailbox held.", |s| s.high_water),
-        ("actor_mailbox_refused_total", "counter", "Letters given back.", |s| s.refused),
-        ("actor_restarts_total", "counter", "Restarts of living actors.", |s| s.restarts),
-        ("actor_panics_kept", "gauge", "Panics on record of living actors.", |s| s.panics),
-        ("actor_budget_spent_total", "counter", "Polls ended by the budget.", |s| s.spent),
+    let mut out = String::with_capacity(32 * 1024);
+    render_now(&mut out, &now);
+    render_totals(&mut out, &totals);
+    render_messages(&mut out, &totals);
+    render_kernel(&mut out, shared, cells);
+    out
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP kabuki_{name} {help}\n# TYPE kabuki_{name} {kind}");
+}
+
+fn render_now(out: &mut String, now: &BTreeMap<&'static str, Now>) {
+    type Field = fn(&Now) -> u64;
+    let families: [(&str, &str, Field); 5] = [
+        ("actors", "Living actors.", |n| n.alive),
+        ("actors_stuck", "Actors in one handler for over a second.", |n| n.stuck),
+        ("actors_paused", "Actors that keep their mail by order.", |n| n.paused),
+        ("actor_mailbox_depth", "Letters waiting.", |n| n.depth),
+        ("actor_mailbox_high_water", "Most letters one mailbox held.", |n| n.high_water),
     ];
-    for (name, kind, help, field) in families {
-        let _ = writeln!(out, "# HELP kabuki_{name} {help}\n# TYPE kabuki_{name} {kind}");
-        for (actor, sum) in &sums {
-            let _ = writeln!(out, "kabuki_{name}{{actor=\"{actor}\"}} {}", field(sum));
+    for (name, help, field) in families {
+        head(out, name, "gauge", help);
+        for (actor, n) in now {
+            let actor = short_name(actor);
+            let _ = writeln!(out, "kabuki_{name}{{actor=\"{actor}\"}} {}", field(n));
         }
     }
-    let families: [(&str, &str, usize); 3] = [
-        ("actor_messages_total", "Letters handled.", 0),
-        ("actor_message_handle_seconds_total", "Time in handlers.", 1),
-        ("actor_message_queue_seconds_total", "Time letters waited.", 2),
+}
+
+fn render_totals(out: &mut String, totals: &ByType) {
+    type Field = fn(&Totals) -> u64;
+    let families: [(&str, &str, Field); 3] = [
+        ("actor_mailbox_refused_total", "Letters given back.", |t| t.refused),
+        ("actor_panics_total", "Panics.", |t| t.panics),
+        ("actor_budget_spent_total", "Polls ended by the budget.", |t| t.spent),
     ];
-    for (name, help, at) in families {
-        let _ = writeln!(out, "# HELP kabuki_{name} {help}\n# TYPE kabuki_{name} counter");
-        for ((actor, message), v) in &messages {
-            let labels = format!("actor=\"{actor}\",message=\"{message}\"");
-            let _ = match at {
-                0 => writeln!(out, "kabuki_{name}{{{labels}}} {}", v.0),
-                1 => writeln!(out, "kabuki_{name}{{{labels}}} {}", seconds(v.1)),
-                _ => writeln!(out, "kabuki_{name}{{{labels}}} {}", seconds(v.2)),
-            };
+    for (name, help, field) in families {
+        head(out, name, "counter", help);
+        for (actor, t) in totals {
+            let actor = short_name(actor);
+            let _ = writeln!(out, "kabuki_{name}{{actor=\"{actor}\"}} {}", field(t));
         }
     }
-    let _ = writeln!(
-        out,
-        "# HELP kabuki_actor_dead_letters_total Letters nobody read.\n\
-         # TYPE kabuki_actor_dead_letters_total counter"
-    );
-    for (reason, n) in dead {
+    head(out, "actor_restarts_total", "counter", "Restarts.");
+    for (actor, t) in totals {
+        let actor = short_name(actor);
+        for (reason, n) in RestartReason::ALL.iter().zip(t.restarts).filter(|(_, n)| *n > 0) {
+            let labels = format!("actor=\"{actor}\",reason=\"{}\"", reason.name());
+            let _ = writeln!(out, "kabuki_actor_restarts_total{{{labels}}} {n}");
+        }
+    }
+}
+
+fn render_messages(out: &mut String, totals: &ByType) {
+    let each = |write: &mut dyn FnMut(&str, &MessageTotals)| {
+        for (actor, t) in totals {
+            for (message, m) in &t.messages {
+                let (actor, message) = (short_name(actor), short_name(message));
+                write(&format!("actor=\"{actor}\",message=\"{message}\""), m);
+            }
+        }
+    };
+    head(out, "actor_messages_total", "counter", "Letters handled.");
+    each(&mut |labels, m| {
+        let _ = writeln!(out, "kabuki_actor_messages_total{{{labels}}} {}", m.count);
+    });
+    type Times = fn(&MessageTotals) -> (&Histogram, std::time::Duration);
+    let families: [(&str, &str, Times); 2] = [
+        ("actor_handle_seconds", "Time in handlers.", |m| (&m.handle_times, m.busy)),
+        ("actor_queue_seconds", "Time letters waited.", |m| (&m.queue_times, m.queued)),
+    ];
+    for (name, help, times) in families {
+        head(out, name, "summary", help);
+        each(&mut |labels, m| {
+            let (histogram, sum) = times(m);
+            for (quantile, percent) in [("0.5", 50), ("0.99", 99)] {
+                let at = seconds(percentile_us(histogram, percent));
+                let _ = writeln!(out, "kabuki_{name}{{{labels},quantile=\"{quantile}\"}} {at}");
+            }
+            let _ = writeln!(out, "kabuki_{name}_sum{{{labels}}} {}", seconds(micros(sum)));
+            let _ = writeln!(out, "kabuki_{name}_count{{{labels}}} {}", m.count);
+        });
+    }
+}
+
+fn render_kernel(out: &mut String, shared: &Shared, cells: &[Arc<Cell>]) {
+    head(out, "actor_dead_letters_total", "counter", "Letters nobody read.");
+    for (reason, n) in shared.dead.totals() {
         let reason = reason.name();
         let _ = writeln!(out, "kabuki_actor_dead_letters_total{{reason=\"{reason}\"}} {n}");
     }
-    out
+    head(out, "actor_alarms_total", "counter", "Alarms raised.");
+    for kind in AlarmKind::ALL {
+        let n = shared.alarms.raised(kind);
+        let _ = writeln!(out, "kabuki_actor_alarms_total{{kind=\"{}\"}} {n}", kind.name());
+    }
+    head(out, "actor_alarms", "gauge", "Alarms that are on.");
+    let on: Vec<AlarmKind> = cells.iter().flat_map(|c| c.alarms_on()).collect();
+    for kind in AlarmKind::ALL {
+        let n = on.iter().filter(|k| **k == kind).count();
+        let _ = writeln!(out, "kabuki_actor_alarms{{kind=\"{}\"}} {n}", kind.name());
+    }
+    let cycles = shared.cycles.counted();
+    head(out, "actor_wait_cycles_total", "counter", "Cycles of actors that wait for each other.");
+    let _ = writeln!(out, "kabuki_actor_wait_cycles_total {cycles}");
+    head(out, "actor_traces", "gauge", "Traces running.");
+    let _ = writeln!(out, "kabuki_actor_traces {}", shared.traces.load(Ordering::Relaxed));
 }
 
 fn seconds(us: u64) -> String {

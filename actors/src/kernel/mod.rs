@@ -105,12 +105,15 @@
 //! - In tests: [`TestKit::run`] gives virtual time.
 
 mod address;
+mod alarm;
 mod attendant;
+mod audit;
 mod cell;
 mod control;
 mod ctx;
 mod current;
 mod dead_letter;
+mod debug;
 mod error;
 mod group;
 mod launch;
@@ -132,14 +135,20 @@ mod system;
 mod testkit;
 #[cfg(test)]
 mod tests;
+mod totals;
+mod trace;
+mod waits;
 
 pub use self::{
     address::{ActorRef, Recipient},
+    alarm::{Alarm, AlarmKind, CRASH_LOOP, MAX_ALARMS, QUEUE_ALARM},
     attendant::MAX_INSPECT,
+    audit::{AuditRecord, MAX_AUDIT},
     cell::{EndReason, MAX_CONTROL, SLOW_HANDLER, STUCK_HANDLER, State},
-    control::Control,
+    control::{Control, MAX_PAUSE, PAUSE_TIME},
     ctx::{Ctx, MAX_OFFLOADS, MAX_TASKS, MESSAGE_BUDGET, TimerHandle},
     dead_letter::{DeadLetter, DeadReason, MAX_DEAD_LETTERS},
+    debug::{DebugAnswer, DebugCall, DebugError},
     error::{AskError, KernelError, SendError},
     performer::{DEFAULT_MAILBOX, Performer},
     poison::{MAX_SET_ASIDE, POISON_STRIKES, SET_ASIDE_STRIKES, SET_ASIDE_TIME},
@@ -154,6 +163,8 @@ pub use self::{
     stats::{MessageSnapshot, RecentMessage},
     supervisor::{GRAVE_TIME, MAX_CHILDREN, MAX_GRAVES},
     supervisor_ref::SupervisorRef,
-    system::{INSPECT_TIMEOUT, Kernel, KernelConfig, MAX_DEDICATED},
+    system::{INSPECT_TIMEOUT, Kernel, KernelConfig, MAX_DEDICATED, SWEEP_EVERY},
     testkit::{Probe, ProbeInbox, TestKit},
+    trace::{MAX_TRACES, TRACE_BUFFER, TRACE_EVENTS, TRACE_TIME, Trace, TraceEvent},
+    waits::{CYCLE_AGE, MAX_CYCLES, MAX_WAITS, WaitCycle, WaitKind, WaitSnapshot},
 };

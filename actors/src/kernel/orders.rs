@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     cell::{EndReason, Failure, State},
-    control::{Command, Control},
+    control::{Command, Control, MAX_PAUSE, PAUSE_TIME},
     performer::Performer,
     record::RestartReason,
     stage::{Body, Goal, Phase, Stage},
@@ -52,8 +52,9 @@ impl<A: Performer> Stage<A> {
 
     fn obey_user(&mut self, control: Control, running: bool) {
         match control {
-            Control::Pause => self.paused = true,
-            Control::Resume => self.paused = false,
+            Control::Pause => self.pause(PAUSE_TIME),
+            Control::PauseFor(time) => self.pause(time.min(MAX_PAUSE)),
+            Control::Resume => self.resume(),
             Control::Restart if running => self.leave(Goal::Relaunch),
             Control::Restart => {
                 if matches!(self.phase, Phase::BackOff(_)) {
@@ -67,6 +68,27 @@ impl<A: Performer> Stage<A> {
         }
         if matches!(self.phase, Phase::Run) && matches!(self.goal, Goal::Run) {
             self.cell.set_state(if self.paused { State::Paused } else { State::Running });
+        }
+    }
+
+    fn pause(&mut self, time: Duration) {
+        self.paused = true;
+        let sleep = tokio::time::sleep(time);
+        *self.cell.wakes_at.lock() = Some(sleep.deadline());
+        self.resume_at = Some(Box::pin(sleep));
+    }
+
+    fn resume(&mut self) {
+        self.paused = false;
+        self.resume_at = None;
+    }
+
+    /// Ends a pause whose time is over.
+    pub(super) fn pause_over(&mut self, task: &mut Context<'_>) {
+        let Some(sleep) = &mut self.resume_at else { return };
+        if sleep.as_mut().poll(task).is_ready() {
+            tracing::info!(actor = %self.cell.path, "the pause is over");
+            self.obey_user(Control::Resume, matches!(self.phase, Phase::Run));
         }
     }
 

@@ -129,7 +129,6 @@ impl RestartLog {
         self.last.iter().cloned().collect()
     }
 
-    #[cfg(test)]
     pub(crate) fn counts(&self) -> RestartCounts {
         self.counts
     }

@@ -1,8 +1,13 @@
 //! The cast as text, for terminals and curl.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
-use super::snapshot::{ActorSnapshot, NodeSnapshot, SupervisorSnapshot, TreeSnapshot};
+use super::{
+    alarm::Alarm,
+    audit::AuditRecord,
+    dead_letter::{DeadLetter, DeadReason},
+    snapshot::{ActorSnapshot, NodeSnapshot, SupervisorSnapshot, TreeSnapshot},
+};
 
 /// Panic text shown in one line, characters.
 const PANIC_TEXT: usize = 80;
@@ -26,6 +31,10 @@ impl TreeSnapshot {
     pub fn render_tree(&self) -> String {
         let mut out = String::new();
         node(&mut out, &self.root, "", "");
+        for c in &self.cycles {
+            let (paths, ms) = (c.paths.join(" → "), c.for_ms);
+            let _ = writeln!(out, "wait for each other since {ms} ms: {paths}");
+        }
         out
     }
 
@@ -74,11 +83,13 @@ impl ActorSnapshot {
         let _ = writeln!(out, "{}  ({})", self.path, self.type_name);
         let _ = writeln!(
             out,
-            "state {}  life {}  restarts {} ({})",
+            "state {}{}  life {}  restarts {} ({})  failures in a row {}",
             state(self),
+            wakes(self),
             self.incarnation,
             self.restarts,
-            self.restart
+            self.restart,
+            self.failures
         );
         let _ = writeln!(
             out,
@@ -99,6 +110,24 @@ impl ActorSnapshot {
                 t.max_us
             );
         }
+        for kind in &self.alarms {
+            let _ = writeln!(out, "alarm {}", kind.name());
+        }
+        for w in &self.waiting_on {
+            let (kind, ms) = (format!("{:?}", w.kind).to_lowercase(), w.for_us / 1000);
+            let _ = writeln!(out, "waits for {} ({kind} {}) since {ms} ms", w.target, w.message);
+        }
+        for what in &self.set_aside {
+            let _ = writeln!(out, "set aside {what}");
+        }
+        for r in &self.restart_log {
+            let (at, reason, why) = (clock(r.at_ms), r.reason.name(), &r.why);
+            let _ = writeln!(
+                out,
+                "restart at {at} after life {}, {reason}, back-off {} ms: {why}",
+                r.incarnation, r.backoff_ms
+            );
+        }
         for p in &self.panics {
             let _ = writeln!(
                 out,
@@ -108,6 +137,65 @@ impl ActorSnapshot {
         }
         out
     }
+}
+
+/// Letters nobody read, newest first.
+pub(crate) fn dead_letters(totals: &BTreeMap<DeadReason, u64>, letters: &[DeadLetter]) -> String {
+    let mut out = String::new();
+    let all: Vec<String> = totals.iter().map(|(r, n)| format!("{} {n}", r.name())).collect();
+    let _ =
+        writeln!(out, "in all: {}", if all.is_empty() { "none".into() } else { all.join(", ") });
+    for d in letters.iter().rev() {
+        let from = if d.from.is_empty() { "outside" } else { &d.from };
+        let _ = write!(
+            out,
+            "{}  {:<17} {:>7} ×  {} {}  {from} → {}  waited {} µs",
+            clock(d.at_ms),
+            d.reason.name(),
+            d.count,
+            d.message,
+            d.identity,
+            d.to,
+            d.age_us
+        );
+        if !d.panic.is_empty() {
+            let text: String = d.panic.chars().take(PANIC_TEXT).collect();
+            let _ = write!(out, "  panic: {text}");
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// Alarms, newest first.
+pub(crate) fn alarms(alarms: &[Alarm]) -> String {
+    let mut out = String::new();
+    for a in alarms.iter().rev() {
+        let edge = if a.raised { "raised" } else { "cleared" };
+        let (at, kind) = (clock(a.at_ms), a.kind.name());
+        let _ = writeln!(out, "{at}  {edge:<7}  {kind:<10}  {}  {}", a.path, a.text);
+    }
+    out
+}
+
+/// Orders, newest first.
+pub(crate) fn audit(orders: &[AuditRecord]) -> String {
+    let mut out = String::new();
+    for o in orders.iter().rev() {
+        let at = clock(o.at_ms);
+        let _ = writeln!(out, "{at}  {}  {:<8}  {}  {}", o.user, o.order, o.path, o.outcome);
+    }
+    out
+}
+
+/// Time of day, UTC.
+fn clock(ms: u64) -> String {
+    let s = ms / 1000;
+    format!("{:02}:{:02}:{:02}.{:03}", s / 3600 % 24, s / 60 % 60, s % 60, ms % 1000)
+}
+
+fn wakes(a: &ActorSnapshot) -> String {
+    a.wakes_in_ms.map(|ms| format!(" for {ms} ms more")).unwrap_or_default()
 }
 
 fn state(a: &ActorSnapshot) -> String {
@@ -153,6 +241,9 @@ fn node(out: &mut String, n: &NodeSnapshot, lead: &str, parent: &str) {
             if let Some(h) = &a.handling {
                 let _ = write!(out, "  now {}", h.message);
             }
+            for kind in &a.alarms {
+                let _ = write!(out, "  ALARM {}", kind.name());
+            }
             if let Some(p) = a.panics.last() {
                 let text: String = p.message.chars().take(PANIC_TEXT).collect();
                 let _ = write!(out, "  restarts {} (last: {text})", a.restarts);
@@ -168,6 +259,15 @@ fn node(out: &mut String, n: &NodeSnapshot, lead: &str, parent: &str) {
 }
 
 fn below(out: &mut String, s: &SupervisorSnapshot, lead: &str) {
+    for g in &s.graves {
+        let _ = writeln!(
+            out,
+            "{lead}†  {}  {:?} {} s ago",
+            relative(&g.path, &s.path),
+            g.reason,
+            g.ago_ms / 1000
+        );
+    }
     for (i, child) in s.children.iter().enumerate() {
         let last = i + 1 == s.children.len();
         let (branch, next) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };

@@ -12,7 +12,10 @@ use actix::ArbiterHandle;
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{cell::Cell, dead_letter::DeadLetters};
+use super::{
+    alarm::Alarms, audit::Audit, cell::Cell, dead_letter::DeadLetters, totals::ByType,
+    waits::Cycles,
+};
 
 /// Called once when the root supervisor fails; the text says why.
 pub type RootFailure = Arc<dyn Fn(&str) + Send + Sync>;
@@ -30,6 +33,13 @@ pub(crate) struct Shared {
     pub arbiters: Vec<ArbiterHandle>,
     pub dedicated: AtomicUsize,
     pub dead: DeadLetters,
+    pub alarms: Alarms,
+    pub audit: Audit,
+    /// What ended actors have counted.
+    pub totals: Mutex<ByType>,
+    pub cycles: Cycles,
+    /// Traces running: the one thing a letter looks at.
+    pub traces: AtomicUsize,
     pub registry: Mutex<HashMap<Arc<str>, Entry>>,
     pub on_root_failure: RootFailure,
     /// Wall clock and its monotonic twin at the start; the wall clock is derived where time is
@@ -48,6 +58,18 @@ impl Shared {
     /// Wall-clock time; moves with the virtual clock in tests.
     pub(crate) fn wall(&self) -> SystemTime {
         if self.virtual_time { self.epoch.0 + self.epoch.1.elapsed() } else { SystemTime::now() }
+    }
+
+    /// Every living actor.
+    pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
+        let registry = self.registry.lock();
+        let alive = |c: &Arc<Cell>| c.end.get().is_none();
+        registry.values().filter_map(|e| e.cell.upgrade()).filter(alive).collect()
+    }
+
+    /// See [`Cell::sweep`].
+    pub(crate) fn sweep(&self) {
+        self.cells().iter().for_each(|cell| cell.sweep());
     }
 
     pub(crate) fn cell(&self, path: &str) -> Option<Arc<Cell>> {

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
+    alarm::AlarmKind,
     cell::{Cell, EndReason, State},
     record::{PanicRecord, RestartRecord},
+    shared::Shared,
     stats::{MessageSnapshot, RecentMessage, micros, short_name},
     supervisor::{Child, GRAVE_TIME, Status, Supervisor},
+    waits::{WaitCycle, WaitSnapshot},
 };
 
 /// Everyone under the root.
@@ -21,6 +24,9 @@ use super::{
 pub struct TreeSnapshot {
     /// The root supervisor.
     pub root: NodeSnapshot,
+    /// Actors that wait for each other.
+    #[serde(default)]
+    pub cycles: Vec<WaitCycle>,
 }
 
 /// A supervisor or an actor.
@@ -124,6 +130,15 @@ pub struct ActorSnapshot {
     pub restarts: u64,
     /// When it is restarted.
     pub restart: String,
+    /// Alarms that are on.
+    #[serde(default)]
+    pub alarms: Vec<AlarmKind>,
+    /// Whom it, or work it has offloaded, waits for.
+    #[serde(default)]
+    pub waiting_on: Vec<WaitSnapshot>,
+    /// When a pause or back-off ends, ms from now.
+    #[serde(default)]
+    pub wakes_in_ms: Option<u64>,
     /// The last restarts with their reasons, oldest first.
     #[serde(default)]
     pub restart_log: Vec<RestartRecord>,
@@ -194,8 +209,17 @@ fn collect<'a>(node: &'a NodeSnapshot, out: &mut Vec<&'a ActorSnapshot>) {
     }
 }
 
-pub(crate) fn tree(root: &Arc<Supervisor>) -> TreeSnapshot {
-    TreeSnapshot { root: NodeSnapshot::Supervisor(supervisor(root)) }
+pub(crate) fn tree(root: &Arc<Supervisor>, shared: &Shared) -> TreeSnapshot {
+    let root = NodeSnapshot::Supervisor(supervisor(root));
+    let mut tree = TreeSnapshot { root, cycles: Vec::new() };
+    let waits: Vec<_> = tree
+        .actors()
+        .into_iter()
+        .filter(|a| !a.waiting_on.is_empty())
+        .map(|a| (a.path.clone(), a.waiting_on.clone()))
+        .collect();
+    tree.cycles = shared.cycles.look(&waits);
+    tree
 }
 
 fn supervisor(s: &Arc<Supervisor>) -> SupervisorSnapshot {
@@ -275,12 +299,21 @@ pub(crate) fn actor(cell: &Arc<Cell>) -> ActorSnapshot {
         incarnation: cell.incarnation.load(Ordering::Relaxed),
         restarts: cell.restarts.load(Ordering::Relaxed),
         restart: format!("{:?}", cell.spec.restart),
+        alarms: cell.alarms_on(),
+        waiting_on: cell.waits.lock().snapshot(),
+        wakes_in_ms: wakes_in(cell),
         restart_log: cell.restart_log.lock().last(),
         failures: cell.streak.lock().failures(&cell.spec.backoff),
         set_aside: cell.poison.lock().shown(),
         panics: cell.panics.lock().iter().cloned().collect(),
         children,
     }
+}
+
+fn wakes_in(cell: &Cell) -> Option<u64> {
+    let sleeps = matches!(cell.state(), State::Paused | State::BackingOff);
+    let at = (*cell.wakes_at.lock()).filter(|_| sleeps)?;
+    Some(millis(at.saturating_duration_since(Instant::now())))
 }
 
 fn millis(d: Duration) -> u64 {

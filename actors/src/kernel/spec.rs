@@ -203,7 +203,7 @@ impl Streak {
 
     /// The back-off before the next life: longer for each failure in a row.
     pub(crate) fn next(&mut self, backoff: &Backoff) -> Duration {
-        if self.born.is_some_and(|since| since.elapsed() >= backoff.max) {
+        if self.born.take().is_some_and(|since| since.elapsed() >= backoff.max) {
             self.failures = 0;
         }
         let delay = backoff.delay(self.failures, rand::random::<f64>());

@@ -67,6 +67,8 @@ pub(crate) struct Stage<A: Performer> {
     /// Whoever waits to hear whether the launch went well.
     pub(super) launched: Option<oneshot::Sender<bool>>,
     pub(super) paused: bool,
+    /// When a pause ends by itself.
+    pub(super) resume_at: Option<Pin<Box<Sleep>>>,
     /// Poll once although paused: somebody wants to look inside.
     pub(super) look: bool,
     pub(super) inject: Option<String>,
@@ -98,6 +100,7 @@ impl<A: Performer> Stage<A> {
             clearing: None,
             launched: None,
             paused: false,
+            resume_at: None,
             look: false,
             inject: None,
             fresh: true,
@@ -291,6 +294,7 @@ impl<A: Performer> Future for Stage<A> {
             this.cell.command_taken();
             this.obey(command);
         }
+        this.pause_over(task);
         loop {
             match &mut this.phase {
                 Phase::Launch => match this.launch() {

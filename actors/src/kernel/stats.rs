@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::record::push_bounded;
+
 /// Message types counted apart for one actor; further ones share the entry "other".
 const MAX_TYPES: usize = 64;
 /// Entries of the ring of last handled messages.
@@ -34,7 +36,10 @@ pub(crate) fn short_name(full: &str) -> String {
     out
 }
 
-/// One message type's record.
+/// Times counted in power-of-two buckets.
+pub(crate) type Histogram = [u64; BUCKETS];
+
+/// One message type's record. Narrow counters: there is one of these per pod worker and type.
 #[derive(Debug)]
 pub(crate) struct TypeStats {
     id: Option<TypeId>,
@@ -44,6 +49,17 @@ pub(crate) struct TypeStats {
     max: Duration,
     queued: Duration,
     buckets: [u32; BUCKETS],
+    queue_buckets: [u32; BUCKETS],
+}
+
+/// Counts and times of one message type, to be summed over actors.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MessageTotals {
+    pub count: u64,
+    pub busy: Duration,
+    pub queued: Duration,
+    pub handle_times: Histogram,
+    pub queue_times: Histogram,
 }
 
 /// All of one actor's message counts. One writer, read on request.
@@ -69,6 +85,9 @@ pub struct MessageSnapshot {
     pub max_us: u64,
     /// Time spent waiting in the mailbox in total, µs.
     pub queued_us: u64,
+    /// Upper bound of the 99th percentile of one wait, µs.
+    #[serde(default)]
+    pub queued_p99_us: u64,
 }
 
 /// One entry of the ring of last handled messages.
@@ -98,11 +117,11 @@ impl MessageStats {
         t.busy += took;
         t.queued += queued;
         t.max = t.max.max(took);
-        t.buckets[bucket(took)] += 1;
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
+        for (buckets, time) in [(&mut t.buckets, took), (&mut t.queue_buckets, queued)] {
+            let n = &mut buckets[bucket(time)];
+            *n = n.saturating_add(1);
         }
-        self.recent.push_back((name, took));
+        push_bounded(&mut self.recent, (name, took), RECENT);
     }
 
     fn add(&mut self, id: TypeId, name: &'static str) -> usize {
@@ -114,6 +133,7 @@ impl MessageStats {
             max: Duration::ZERO,
             queued: Duration::ZERO,
             buckets: [0; BUCKETS],
+            queue_buckets: [0; BUCKETS],
         };
         if self.types.len() < MAX_TYPES {
             self.types.push(entry(Some(id), name));
@@ -138,11 +158,25 @@ impl MessageStats {
                 message: short_name(t.name),
                 count: t.count,
                 busy_us: micros(t.busy),
-                p99_us: percentile_us(&t.buckets, 99),
+                p99_us: percentile_us(&t.buckets.map(u64::from), 99),
                 max_us: micros(t.max),
                 queued_us: micros(t.queued),
+                queued_p99_us: percentile_us(&t.queue_buckets.map(u64::from), 99),
             })
             .collect()
+    }
+
+    pub(crate) fn totals(&self) -> impl Iterator<Item = (&'static str, MessageTotals)> {
+        self.types.iter().map(|t| {
+            let totals = MessageTotals {
+                count: t.count,
+                busy: t.busy,
+                queued: t.queued,
+                handle_times: t.buckets.map(u64::from),
+                queue_times: t.queue_buckets.map(u64::from),
+            };
+            (t.name, totals)
+        })
     }
 
     pub(crate) fn recent(&self) -> Vec<RecentMessage> {
@@ -162,12 +196,12 @@ fn bucket(d: Duration) -> usize {
     ((u64::BITS - us.leading_zeros()) as usize).min(BUCKETS - 1)
 }
 
-fn percentile_us(buckets: &[u32; BUCKETS], percent: u64) -> u64 {
-    let total: u64 = buckets.iter().map(|n| u64::from(*n)).sum();
+pub(crate) fn percentile_us(buckets: &Histogram, percent: u64) -> u64 {
+    let total: u64 = buckets.iter().sum();
     let wanted = (total * percent).div_ceil(100);
     let mut seen = 0;
     for (i, n) in buckets.iter().enumerate() {
-        seen += u64::from(*n);
+        seen += n;
         if seen >= wanted && total > 0 {
             return 1 << i;
         }

@@ -199,6 +199,10 @@ impl Supervisor {
             Status::Running => {}
         }
         inner.restarts += 1;
+        // A new process heals nothing that a new life of the actor does not, and would take everyone
+        // else down: only supervisors that gave up count at the root.
+        let at_root = matches!(self.parent, Parent::Root) && matches!(blame, Blame::Child(_));
+        let blame = if at_root { Blame::Nobody } else { blame };
         let (allowed, period) = (self.allowed(inner.children.len()), self.spec.period);
         if inner.window.record(Instant::now(), blame, allowed, period) {
             inner.status = Status::Failed;

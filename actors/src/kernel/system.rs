@@ -1,6 +1,7 @@
 //! The kernel as a whole: its threads, its root supervisor, and the ways to look in.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, atomic::AtomicUsize},
     time::{Duration, SystemTime},
@@ -11,10 +12,12 @@ use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::{
     address::ActorRef,
+    alarm::{Alarm, Alarms},
+    audit::{Audit, AuditRecord},
     cell::{Cell, State},
     control::{Command, Control},
     current::install_panic_hook,
-    dead_letter::{DeadLetter, DeadLetters},
+    dead_letter::{DeadLetter, DeadLetters, DeadReason},
     error::KernelError,
     performer::Performer,
     shared::{RootFailure, Shared},
@@ -22,12 +25,17 @@ use super::{
     spec::SupervisorSpec,
     supervisor::{Child, Supervisor},
     supervisor_ref::{SupervisorRef, lookup},
+    trace::Trace,
+    waits::Cycles,
 };
 
 /// Threads for dedicated actors; further ones share the arbiters.
 pub const MAX_DEDICATED: usize = 16;
 /// How long an inspection waits for the actor.
 pub const INSPECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often somebody looks from outside for actors that are stuck.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How to set up a [`Kernel`].
 #[derive(Clone)]
@@ -36,7 +44,8 @@ pub struct KernelConfig {
     pub arbiters: usize,
     /// Where offloaded work and timers run; the caller's runtime when None.
     pub pool: Option<Handle>,
-    /// The root supervisor: three restarts of its children in 60 s, then it fails.
+    /// The root supervisor: when supervisors under it give up more than three times in 60 s it fails.
+    /// Actors directly under it only back off.
     pub root: SupervisorSpec,
     /// Called when the root supervisor fails. The program should end with exit code 70 then.
     pub on_root_failure: RootFailure,
@@ -96,7 +105,16 @@ impl Kernel {
             .map_err(|e| KernelError::Thread(e.to_string()))?
             .map_err(|e| KernelError::Thread(e.to_string()))?;
         let main = system.arbiter().clone();
-        Ok(Self::build(config, pool, main, arbiters, Some(system)))
+        let kernel = Self::build(config, pool, main, arbiters, Some(system));
+        let shared = Arc::downgrade(&kernel.shared);
+        kernel.shared.pool.spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                let Some(shared) = shared.upgrade() else { return };
+                shared.sweep();
+            }
+        });
+        Ok(kernel)
     }
 
     /// A kernel on the running actix system only, with that system's clock: for tests.
@@ -120,6 +138,11 @@ impl Kernel {
             arbiters,
             dedicated: AtomicUsize::new(0),
             dead: DeadLetters::default(),
+            alarms: Alarms::default(),
+            audit: Audit::default(),
+            totals: parking_lot::Mutex::default(),
+            cycles: Cycles::default(),
+            traces: AtomicUsize::new(0),
             registry: parking_lot::Mutex::default(),
             on_root_failure: config.on_root_failure,
             epoch: (SystemTime::now(), Instant::now()),
@@ -144,7 +167,7 @@ impl Kernel {
     /// Everyone, as they are now.
     #[must_use]
     pub fn tree(&self) -> TreeSnapshot {
-        snapshot::tree(&self.root)
+        snapshot::tree(&self.root, &self.shared)
     }
 
     /// One actor with everything known of it, panics with their backtraces included.
@@ -215,10 +238,69 @@ impl Kernel {
         self.shared.dead.all()
     }
 
+    /// How many letters nobody read, by reason.
+    #[must_use]
+    pub fn dead_letter_totals(&self) -> BTreeMap<DeadReason, u64> {
+        self.shared.dead.totals()
+    }
+
+    /// The last alarms, oldest first.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.shared.alarms.all()
+    }
+
+    /// Alarms from now on. Who falls behind loses the oldest.
+    #[must_use]
+    pub fn listen(&self) -> tokio::sync::broadcast::Receiver<Alarm> {
+        self.shared.alarms.listen()
+    }
+
+    /// Gives an order in somebody's name and writes it down.
+    ///
+    /// # Errors
+    /// As [`Kernel::control`].
+    pub fn order(&self, user: &str, path: &str, control: Control) -> Result<(), KernelError> {
+        let name = control.name();
+        let done = self.control(path, control);
+        let outcome = done.as_ref().map_or_else(ToString::to_string, |()| "accepted".to_owned());
+        self.shared.audit.record(user, name, path, &outcome);
+        done
+    }
+
+    /// Who ordered what, oldest first.
+    #[must_use]
+    pub fn audit(&self) -> Vec<AuditRecord> {
+        self.shared.audit.all()
+    }
+
+    /// Watches the letters of one actor, within [`super::TRACE_TIME`] and [`super::TRACE_EVENTS`].
+    ///
+    /// # Errors
+    /// `NotFound`, `TooManyTraces`.
+    pub fn trace(
+        &self,
+        user: &str,
+        path: &str,
+        time: Option<Duration>,
+        max: Option<u64>,
+    ) -> Result<Trace, KernelError> {
+        let begun = self.cell(path).and_then(|cell| Trace::begin(cell, time, max));
+        let outcome = begun.as_ref().map_or_else(ToString::to_string, |_| "accepted".to_owned());
+        self.shared.audit.record(user, "trace", path, &outcome);
+        begun
+    }
+
+    /// Looks once at every actor for what does not tell by itself.
+    #[cfg(test)]
+    pub(crate) fn sweep(&self) {
+        self.shared.sweep();
+    }
+
     /// Metrics of all actors in Prometheus' text format, by actor type.
     #[must_use]
     pub fn metrics(&self) -> String {
-        super::metrics::render(&self.tree(), &self.shared.dead.totals())
+        super::metrics::render(&self.shared, &self.shared.cells())
     }
 
     /// Stops everyone, last started first, then the actor threads.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::LinkError;
+use crate::kernel::DebugCall;
 
 /// Version both ends speak; a peer of another version is refused with a clear text.
 const VERSION: u8 = 1;
@@ -25,6 +26,9 @@ pub enum Request {
         /// Path in the node's tree.
         path: String,
     },
+    /// A call to the node's debug face; the bytes that follow are JSON, text, or lines of a trace.
+    /// The member has authorised it.
+    Debug(DebugCall),
 }
 
 /// Options of `pods/log`, as the API has them.

@@ -1,6 +1,8 @@
 //! Tests of the kernel.
 
+mod alarms;
 mod control;
+mod debug;
 mod mail;
 mod panics;
 mod poison;

@@ -146,9 +146,13 @@ fn one_crash_loop_never_ends_the_process() {
         for n in 0..600 {
             match n % 4 {
                 0 => bad.crash(),
-                1 => drop(bad.ask(Boom, SOON).await),
+                1 => {
+                    let _ = bad.ask(Boom, SOON).await;
+                }
                 2 => *fail.lock() = 2,
-                _ => drop(bad.ask(Quit, SOON).await),
+                _ => {
+                    let _ = bad.ask(Quit, SOON).await;
+                }
             }
             kit.advance(Duration::from_secs(3)).await;
         }

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::{LogOptions, LogSource, pod_log_dir, stream};
 use crate::{
-    kernel::Kernel,
+    kernel::{DebugAnswer, DebugCall, Kernel},
     kubelet::{context::NodeContext, context::timestamp, pod_view::PodView},
     link::{Handler, LinkError, LogRequest, Request, Responder},
 };
@@ -71,6 +71,24 @@ impl NodeHandler {
         send(responder, &body).await
     }
 
+    /// The member has authenticated and authorised the user it names.
+    async fn debug(&self, call: &DebugCall, responder: Responder) -> Result<(), LinkError> {
+        match self.kernel.debug(call).await {
+            Ok(DebugAnswer::Json(document)) => send(responder, &document).await,
+            Ok(DebugAnswer::Text(text)) => send(responder, text.as_bytes()).await,
+            Ok(DebugAnswer::Trace(mut trace)) => {
+                let mut to = responder.accept().await?;
+                while let Some(line) = trace.next_line(call.wants_text()).await {
+                    to.write_all(line.as_bytes()).await?;
+                    to.flush().await?;
+                }
+                to.shutdown().await?;
+                Ok(())
+            }
+            Err(e) => responder.refuse(e.code, &e.reason, e.message).await,
+        }
+    }
+
     async fn inspect(&self, path: &str, responder: Responder) -> Result<(), LinkError> {
         match self.kernel.inspect(path).await {
             Ok(state) => {
@@ -89,6 +107,7 @@ impl Handler for NodeHandler {
         let done = match request {
             Request::Ping => responder.accept().await.map(|_| ()),
             Request::Logs(request) => self.logs(request, responder).await,
+            Request::Debug(call) => self.debug(&call, responder).await,
             Request::ActorTree => self.tree(responder).await,
             Request::ActorInspect { path } => self.inspect(&path, responder).await,
         };
