@@ -13,9 +13,10 @@ use actix::ActorFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    cell::{Cell, Handling},
+    cell::Cell,
     ctx::Ctx,
     current::{Fallen, OnStage, take_fallen},
+    fall::Handling,
     performer::Performer,
 };
 

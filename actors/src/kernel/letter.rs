@@ -14,10 +14,11 @@ use actix::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    cell::{Cell, Handling},
+    cell::Cell,
     ctx::Ctx,
     current::current_path,
     dead_letter::{Burial, DeadReason},
+    fall::Handling,
     performer::Performer,
 };
 

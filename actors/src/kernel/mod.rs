@@ -115,6 +115,7 @@ mod current;
 mod dead_letter;
 mod debug;
 mod error;
+mod fall;
 mod group;
 mod launch;
 mod letter;

@@ -5,8 +5,9 @@ use std::{pin::Pin, task::Context, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    cell::{EndReason, Failure, State},
+    cell::{EndReason, State},
     control::{Command, Control, MAX_PAUSE, PAUSE_TIME},
+    fall::Failure,
     performer::Performer,
     record::RestartReason,
     stage::{Body, Goal, Phase, Stage},

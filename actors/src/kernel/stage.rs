@@ -21,10 +21,11 @@ use tokio::{
 
 use super::{
     address::ActorRef,
-    cell::{Cell, EndReason, Failure, Handling, State},
+    cell::{Cell, EndReason, State},
     control::Command,
     ctx::Ctx,
     current::{OnStage, take_fallen},
+    fall::{Failure, Handling},
     performer::Performer,
     record::RestartReason,
     spec::{Blame, Restart},
