@@ -211,9 +211,8 @@ fn only_administrators_may(stage: &Stage) {
 }
 
 fn node_call(stage: &Stage, path: &str, impersonated: &str) -> u16 {
-    let dir = stage.cluster.nodes[0].data_dir.join("node");
-    let read = |file: &str| std::fs::read(dir.join(file)).expect("certificate");
-    let pem = [read("client.crt"), read("client.key")].concat();
+    let file = stage.cluster.nodes[0].data_dir.join("node/client.pem");
+    let pem = std::fs::read(file).expect("certificate");
     let identity = reqwest::Identity::from_pem(&pem).expect("identity");
     let member = &stage.cluster.members[0];
     let url = format!("{}{path}", member.url());
