@@ -23,7 +23,6 @@ fn every_actor_of_a_cluster_may_panic_under_load() {
     let cluster = start();
     let api = Api::new(&cluster);
     api.begin();
-    cast::panic_first(&api);
     let before = api.footprints();
     let containers = api.containers();
     let stop = AtomicBool::new(false);

@@ -18,8 +18,8 @@ use crate::support::{
 /// How long a step may take.
 pub const STEP: Duration = Duration::from_secs(30);
 /// How much more of each a process may have after the drill. Memory: history of the objects that came
-/// and went, and the panics with their backtraces.
-const MORE_MIB: u64 = 64;
+/// and went, and the panics: the first reads the symbols of the program.
+const MORE_MIB: u64 = 96;
 const MORE_FILES: usize = 24;
 const MORE_THREADS: usize = 24;
 

@@ -74,14 +74,6 @@ pub fn panic_all(api: &Api) {
     println!("{panics} panics");
 }
 
-/// One panic on every machine: the first one reads the symbols of the program into memory.
-pub fn panic_first(api: &Api) {
-    for place in places(api) {
-        let path = actors(api, &place).into_keys().next().expect("an actor");
-        panic_one(api, &place, &path);
-    }
-}
-
 /// The panic is ordered, and the restart can be seen with its panic. An actor whose supervisor fell
 /// before it may be away for a moment.
 fn panic_one(api: &Api, place: &Place, path: &str) {

@@ -243,5 +243,7 @@ fn set(conditions: &mut Vec<Condition>, mut new: Condition) {
 
 /// Pods asked for and counted, for decisions that compare them.
 pub(super) fn has_old_pods(old: &[Set]) -> bool {
-    asked(old) > 0 || counted(old, |set| set.status.replicas) > 0
+    // Until a ReplicaSet has acted on its last size, a pod of the size before may be under way.
+    let unseen = |set: &Set| set.metadata.generation > set.status.observed_generation;
+    old.iter().any(unseen) || asked(old) > 0 || counted(old, |set| set.status.replicas) > 0
 }

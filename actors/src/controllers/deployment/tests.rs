@@ -251,6 +251,28 @@ fn recreate_waits_for_the_old_pods() {
 }
 
 #[test]
+fn recreate_waits_until_the_old_replica_set_has_acted_on_its_last_size() {
+    let mut start = deployment(2, "v1");
+    start["spec"]["strategy"] = json!({"type": "Recreate"});
+    let mut world = World::new(start);
+    world.run(None);
+    world.set_image("v2");
+    let plan = world.decide();
+    world.apply(&plan);
+    let creates = |plan: &Plan| {
+        plan.commands().iter().filter(|c| matches!(c, Command::Create { .. })).count()
+    };
+    let mut old = world.sets()[0].clone();
+    old["metadata"]["generation"] = 2.into();
+    old["status"] = json!({"replicas": 0, "observedGeneration": 1});
+    world.view.put(REPLICA_SET, old.clone());
+    assert_eq!(creates(&world.decide()), 0, "a pod of it may be under way");
+    old["status"]["observedGeneration"] = 2.into();
+    world.view.put(REPLICA_SET, old);
+    assert_eq!(creates(&world.decide()), 1);
+}
+
+#[test]
 fn pausing_and_scaling() {
     let mut world = World::new(deployment(10, "v1"));
     world.run(None);
