@@ -89,10 +89,10 @@ async fn objects() {
     let taken = admin.post(MAPS, &map("a")).await;
     assert_eq!((taken.code, &taken.json()["reason"]), (409, &json!("AlreadyExists")));
 
-    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  k: v\n";
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: from-yaml\ndata:\n  k: v\n";
     let request = admin.request("POST", MAPS).header("content-type", "application/yaml");
     assert_eq!(admin.send(request.body(yaml)).await.code, 201);
-    let shown = admin.get_as(&format!("{MAPS}/y"), "application/yaml").await;
+    let shown = admin.get_as(&format!("{MAPS}/from-yaml"), "application/yaml").await;
     assert!(shown.text.contains("kind: ConfigMap\n"), "{}", shown.text);
 
     let table = admin.get_as(&one, TABLE).await.json();

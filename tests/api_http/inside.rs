@@ -117,7 +117,10 @@ async fn logs_and_what_is_not_there() {
 /// Answers what a node is asked about its cast.
 async fn actors(request: link::Request, responder: link::Responder) {
     let answer = match request {
-        link::Request::ActorInspect { path } => json!({"path": path, "state": {"pods": 1}}),
+        link::Request::Debug(call) if call.path.ends_with("/state") => {
+            let path = call.path.strip_prefix("/debug/actors").unwrap();
+            json!({"path": path.strip_suffix("/state"), "state": {"pods": 1}})
+        }
         _ => json!({"root": {"kind": "supervisor", "path": "/node", "state": "running",
             "strategy": "OneForOne", "intensityUsed": 0, "intensityAllowed": 3, "periodMs": 1000,
             "restarts": 0, "children": [], "graves": []}}),
