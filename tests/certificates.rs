@@ -38,7 +38,8 @@ fn certificates_rotate_while_everything_runs() {
         eprintln!("skipped: needs root for network namespaces");
         return;
     }
-    let flags = ["--certificate-lifetime=10s", "--node-monitor-grace-period=4"];
+    // Nodes renew their leases every 10 s: with less than that they would be given up in between.
+    let flags = ["--certificate-lifetime=10s", "--node-monitor-grace-period=15"];
     let lab = Lab::new(25, &["m1", "m2", "m3", "n1", "n2"]);
     let mut cluster = Cluster::new(lab, NO_REGISTRY);
     cluster.init("m1", &flags);
