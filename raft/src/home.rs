@@ -127,12 +127,6 @@ pub(crate) fn claim(dir: &Path, cluster_id: &str, id: MemberId) -> Result<File, 
         }
         Err(error) => return Err(failed(error)),
     }
-    // The state is made after the log: without a log it has been lost.
-    if dir.join("STATE").try_exists().map_err(failed)?
-        && !dir.join("log").join("CURRENT").try_exists().map_err(failed)?
-    {
-        return Err(StoreError::Open(unusable("the log", dir, "it is missing")));
-    }
     Ok(lock)
 }
 

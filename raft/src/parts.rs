@@ -182,7 +182,18 @@ impl Core {
         if self.consensus.raft.shutdown().await.is_err() {
             tracing::error!("consensus panicked at shutdown");
         }
+        self.flush_state().await;
         self.wait_for_storage().await;
+    }
+
+    /// The log has it all, but so the next start need not apply it again.
+    async fn flush_state(&self) {
+        let db = self.state.db();
+        match tokio::task::spawn_blocking(move || db.sync()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot flush the state at shutdown"),
+            Err(error) => tracing::error!(%error, "flushing the state panicked"),
+        }
     }
 
     /// openraft's tasks drop the storage a moment after they were told to stop.

@@ -245,9 +245,11 @@ fn ready(registry: &Registry) -> usize {
 async fn a_deployment_is_served_rolled_out_and_moved() {
     let stage = stage(&["n1", "n2"]).await;
     stage
-        .until("nodes have ranges", |r| {
+        .until("nodes have ranges and no taint", |r| {
             let nodes = r.list(NODE, None);
-            nodes.len() == 2 && nodes.iter().all(|n| n.value()["spec"]["podCIDR"].is_string())
+            let clean = |n: &Value| n["spec"]["taints"].as_array().is_none_or(Vec::is_empty);
+            let fits = |n: &Value| n["spec"]["podCIDR"].is_string() && clean(n);
+            nodes.len() == 2 && nodes.iter().all(|n| fits(n.value()))
         })
         .await;
     stage.apply_web(4).await;

@@ -153,6 +153,10 @@ impl Member {
             Ask::Add { id, addr } => done(store.add_member(id, &addr, "").await),
             Ask::Remove(id) => done(store.remove_member(id, false).await),
             Ask::Transfer(id) => done(store.transfer_leader(id).await),
+            Ask::Stop => {
+                store.shutdown().await;
+                Answer::Done
+            }
             Ask::Set { fault, value } => {
                 self.faults.set(FAULTS[fault], value);
                 Answer::Done
@@ -200,6 +204,9 @@ impl Member {
     }
 
     async fn dump(&self) -> Result<Dump, StoreError> {
+        // A member that has just started shows what it had flushed; the rest comes from its log,
+        // once a leader has said how much of that is committed.
+        self.store.read_barrier().await?;
         let page = self.store.list("", None, 0);
         let compacted = self.store.compacted();
         let mut watch = self.store.watch("", compacted)?;

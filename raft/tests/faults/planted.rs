@@ -41,7 +41,11 @@ async fn set(cluster: &Cluster, fault: Fault) {
     }
 }
 
+/// With the state on disk up to its newest revision: nothing of it is applied again.
 async fn restart_all(cluster: &Cluster) {
+    for slot in 0..MEMBERS {
+        cluster.member(slot).unwrap().ask(&Ask::Stop).await;
+    }
     cluster.kill_all().await;
     for slot in 0..MEMBERS {
         cluster.launch(slot).await.unwrap();
@@ -82,6 +86,7 @@ pub async fn run(bug: Fault) -> Vec<String> {
             load.stop_writing().await;
             delete(&cluster, usize::MAX).await;
             compact_now(&cluster).await;
+            restart_all(&cluster).await;
         }
         Fault::ForgetCompaction => {
             for _ in 0..3 {

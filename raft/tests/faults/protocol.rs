@@ -108,6 +108,8 @@ pub enum Ask {
     },
     Remove(u64),
     Transfer(u64),
+    /// End in good order.
+    Stop,
     Set {
         fault: usize,
         value: u64,
