@@ -63,7 +63,7 @@ pub async fn run(bug: Fault) -> Vec<String> {
         // Snapshots would make durable what the log is not.
         settings.snapshot_entries = 1_000_000;
     }
-    settings.settle_seconds = 4;
+    settings.settle_seconds = 8;
     // Most watches then begin before what is in memory.
     let late = matches!(bug, Fault::WatchGaps | Fault::ForgetCompaction);
     if late {
