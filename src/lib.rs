@@ -4,10 +4,12 @@
 //! is a public interface for other programs.
 
 pub mod api;
+pub mod audit;
 pub mod backup;
 pub mod cmd;
 pub mod config;
 pub mod control;
+pub mod encryption;
 pub mod join;
 pub mod member;
 pub mod node;

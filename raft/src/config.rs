@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls_pki_types::CertificateDer;
 
-use crate::{Faults, MemberId};
+use crate::{Cipher, Faults, MemberId};
 
 /// Decides whether the holder of a (valid) certificate may speak as a member. The error is logged.
 pub type PeerCheck = Arc<dyn Fn(&CertificateDer<'_>) -> Result<(), String> + Send + Sync>;
@@ -132,6 +132,8 @@ pub struct StoreConfig {
     pub timers: Timers,
     /// Bounds.
     pub limits: Limits,
+    /// What seals values on disk and on the wire; by default nothing does.
+    pub cipher: Option<Arc<dyn Cipher>>,
     /// What the fault harness breaks; nothing by default.
     #[doc(hidden)]
     pub faults: Faults,
@@ -155,6 +157,7 @@ impl StoreConfig {
             peer_addr_overrides: HashMap::new(),
             timers: Timers::default(),
             limits: Limits::default(),
+            cipher: None,
             faults: Faults::default(),
         }
     }

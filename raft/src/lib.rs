@@ -5,6 +5,7 @@
 
 mod barrier;
 mod belonging;
+mod cipher;
 mod codec;
 mod config;
 mod confirm;
@@ -32,6 +33,7 @@ mod txn;
 mod types;
 mod watch;
 
+pub use cipher::{Cipher, Opened};
 pub use config::{Limits, PeerCheck, PeerTls, StoreConfig, Timers};
 pub use error::StoreError;
 #[doc(hidden)]

@@ -222,7 +222,8 @@ fn open_disk(cfg: &StoreConfig) -> Result<(LogStore, Arc<State>), StoreError> {
 }
 
 fn open_state(dir: &Path, cfg: &StoreConfig, lock: Arc<File>) -> Result<Arc<State>, StoreError> {
-    let opened = State::open(dir, &cfg.limits, Some(lock), cfg.faults.clone()).and_then(|state| {
+    let (faults, cipher) = (cfg.faults.clone(), cfg.cipher.clone());
+    let opened = State::open(dir, &cfg.limits, Some(lock), faults, cipher).and_then(|state| {
         // The state may be ahead of what the log has on disk; the log is then cut off up to the
         // state, and must never be ahead of what the state has on disk.
         state.db().sync()?;

@@ -8,18 +8,23 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::Revision;
+use crate::{
+    Revision,
+    cipher::{Opened, SharedCipher},
+};
 
 /// One version of one key. Shared by every reader; never changed after it was made.
 pub struct Record {
     /// The full key.
     pub key: Arc<str>,
-    /// The stored bytes.
+    /// The bytes.
     pub value: Bytes,
     /// The revision at which the key came to be (or came to be again after a deletion).
     pub create_revision: Revision,
     /// The revision that wrote this version.
     pub mod_revision: Revision,
+    /// What is stored, if that is not the value or should become something else.
+    sealed: Option<Box<Opened>>,
     ext: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -31,7 +36,35 @@ impl Record {
         create_revision: Revision,
         mod_revision: Revision,
     ) -> Self {
-        Self { key, value, create_revision, mod_revision, ext: OnceLock::new() }
+        Self { key, value, create_revision, mod_revision, sealed: None, ext: OnceLock::new() }
+    }
+
+    /// The record of stored bytes.
+    pub(crate) fn read(
+        key: Arc<str>,
+        stored: Bytes,
+        create_revision: Revision,
+        mod_revision: Revision,
+        cipher: &SharedCipher,
+    ) -> Self {
+        let Some(cipher) = cipher else {
+            return Self::new(key, stored, create_revision, mod_revision);
+        };
+        let opened = cipher.open(&key, stored);
+        let record = Self::new(key, opened.value.clone(), create_revision, mod_revision);
+        let same = !opened.stale && opened.value == opened.stored;
+        Self { sealed: (!same).then(|| Box::new(opened)), ..record }
+    }
+
+    /// The bytes as they are on disk and on the wire: sealed, where values are.
+    pub fn stored(&self) -> &Bytes {
+        self.sealed.as_ref().map_or(&self.value, |sealed| &sealed.stored)
+    }
+
+    /// Whether writing the same value again would store it in another form: sealed with a newer
+    /// key, or sealed at all.
+    pub fn is_stale(&self) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.stale)
     }
 
     /// A decoded form of this record, made once by the first caller and shared by all.

@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    Leadership, ListPage, Record, Revision, StoreConfig, StoreError, StoreStatus, Txn, TxnOutcome,
-    Watch, codec,
+    Leadership, ListPage, Op, Record, Revision, StoreConfig, StoreError, StoreStatus, Txn,
+    TxnOutcome, Watch, codec,
     net::{Service, serve},
     parts::Core,
     proposer::Pending,
@@ -142,11 +142,24 @@ impl Store {
     /// means that nothing was written.
     pub async fn write(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
         txn.check()?;
+        let txn = self.seal(txn)?;
         let answer = self.propose(codec::encode_txn(&txn), txn.fence).await?;
         match answer {
             Answer::Done(outcome) => Ok(outcome),
             _ => Err(StoreError::UnknownOutcome("the answer does not fit the question".into())),
         }
+    }
+
+    /// Values as they go into the log.
+    fn seal(&self, mut txn: Txn) -> Result<Txn, StoreError> {
+        let Some(cipher) = &self.core().cfg.cipher else { return Ok(txn) };
+        for op in &mut txn.ops {
+            if let Op::Put { key, value } = op {
+                let plain = std::mem::take(value);
+                *value = cipher.seal(key, plain).map_err(StoreError::Invalid)?;
+            }
+        }
+        Ok(txn)
     }
 
     async fn propose(&self, command: Bytes, fence: Option<u64>) -> Result<Answer, StoreError> {

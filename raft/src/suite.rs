@@ -19,8 +19,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let log = LogStore::open(&dir.path().join("log"), None, Faults::default()).expect("a log");
-        let state =
-            State::open(dir.path(), &Limits::default(), None, Faults::default()).expect("a state");
+        let state = State::open(dir.path(), &Limits::default(), None, Faults::default(), None)
+            .expect("a state");
         Ok((dir, log, StateMachine { state }))
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, http::Method};
+use actix_web::{
+    HttpRequest,
+    http::{Method, header::HeaderValue},
+};
 use kabuki_actors::{
     auth::{Attributes, UserInfo},
     registry::RequestInfo,
@@ -13,11 +16,14 @@ use kabuki_api::{
     status::Status,
     table::Include,
 };
+use parking_lot::Mutex;
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     accept::{self, Accepted, Offer},
     answer::Looks,
+    audited::Record,
     connection::connection_token,
     path::{self, ResourcePath},
     query::Query,
@@ -50,6 +56,12 @@ pub(super) struct Call {
     pub connection: CancellationToken,
     /// Whether the client takes gzip.
     pub gzip: bool,
+    /// Id of the request: the client's, or a new one.
+    pub audit_id: HeaderValue,
+    /// When it came, as far as somebody asked.
+    pub received: Option<OffsetDateTime>,
+    /// What the audit log is told, if it records this request.
+    pub record: Mutex<Option<Box<Record>>>,
 }
 
 impl Call {
@@ -75,6 +87,16 @@ impl Call {
             query,
             resource,
             verb,
+            audit_id: audit_id(request),
+            received: None,
+            record: Mutex::new(None),
+        }
+    }
+
+    /// Tells the audit log something, if it records this request.
+    pub(super) fn record(&self, tell: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut *self.record.lock() {
+            tell(record);
         }
     }
 
@@ -191,6 +213,18 @@ impl Call {
             duplicates: Duplicates::default(),
         })
     }
+}
+
+/// Longest id of a client's that is taken over.
+const MAX_AUDIT_ID_BYTES: usize = 64;
+
+fn audit_id(request: &HttpRequest) -> HeaderValue {
+    let given = request.headers().get("audit-id").filter(|id| id.len() <= MAX_AUDIT_ID_BYTES);
+    given.filter(|id| !id.is_empty()).cloned().unwrap_or_else(|| {
+        // From this thread's generator: asking the kernel would be a system call per request.
+        let made = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        HeaderValue::from_str(&made.to_string()).unwrap_or(HeaderValue::from_static("0"))
+    })
 }
 
 fn verb(method: &Method, resource: Option<&ResourcePath>, query: &Query) -> &'static str {

@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::{logs::LogSource, metrics::Metrics, peers::Peers};
-use crate::backup::Attachment;
+use crate::{audit::AuditLog, backup::Attachment};
 
 /// Reading requests handled at once; watches are not counted. More are answered 429.
 pub const MAX_READING: usize = 2_048;
@@ -66,6 +66,8 @@ pub struct ApiConfig {
     pub peers: Option<Arc<Peers>>,
     /// Where `pods/log` reads; usually the link as well.
     pub logs: Option<Arc<dyn LogSource>>,
+    /// Who did what, if that is recorded.
+    pub audit: Option<Arc<AuditLog>>,
     /// What snapshots carry beside the objects; without it none are made.
     pub attachments: Option<Attachments>,
     /// Further readiness checks.
@@ -85,6 +87,7 @@ pub struct Face {
     pub(super) link: Option<Arc<Hub>>,
     pub(super) peers: Option<Arc<Peers>>,
     pub(super) logs: Option<Arc<dyn LogSource>>,
+    pub(super) audit: Option<Arc<AuditLog>>,
     pub(super) attachments: Option<Attachments>,
     pub(super) checks: Checks,
     pub(super) advertise: String,
@@ -128,6 +131,7 @@ impl Face {
             link: config.link.clone(),
             peers: config.peers.clone(),
             logs: config.logs.clone(),
+            audit: config.audit.clone(),
             attachments: config.attachments.clone(),
             checks: Arc::clone(&config.checks),
             advertise: config.advertise.clone(),

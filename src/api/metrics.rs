@@ -66,6 +66,9 @@ impl Metrics {
         self.render(&mut text);
         render_limits(&mut text, face.in_flight());
         render_store(&mut text, face);
+        if let Some(audit) = &face.audit {
+            audit.sink.render(&mut text);
+        }
         (face.more_metrics)(&mut text);
         let kernel = face.kernel.clone();
         let rest = tokio::task::spawn_blocking(move || {

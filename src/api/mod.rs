@@ -6,6 +6,7 @@
 
 mod accept;
 mod answer;
+mod audited;
 mod authn;
 mod call;
 mod connection;

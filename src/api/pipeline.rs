@@ -16,7 +16,8 @@ use kabuki_api::{decode::MAX_BODY_BYTES, kind::Kind, status::Status};
 
 use super::{
     answer,
-    authn::authenticate,
+    audited::Record,
+    authn::{self, credentials},
     call::Call,
     connection::is_outlived,
     documents,
@@ -40,11 +41,14 @@ pub(super) async fn entry(
     let started = Instant::now();
     let mut call = Call::of(&request);
     let outcome = serve(&face, &request, &mut call, payload).await;
-    let mut response = match outcome {
-        Ok(response) => response,
-        Err(status) => answer::failure(&status, call.error_looks()),
+    let (mut response, failure) = match outcome {
+        Ok(response) => (response, None),
+        Err(status) => (answer::failure(&status, call.error_looks()), Some(status)),
     };
-    decorate(&request, &mut response);
+    decorate(&call, &mut response);
+    if let Some(record) = call.record.lock().take() {
+        response = record.answered(response, failure.as_ref());
+    }
     let draining = face.draining.is_cancelled() && request.version() < Version::HTTP_2;
     if draining || is_outlived(&request, face.now()) {
         // HTTP/1.1 clients then dial anew, and most likely another member if this one drains; an
@@ -66,14 +70,14 @@ async fn serve(
         let text = "this member is shutting down, please try again";
         return Err(Status::unavailable(text).with_retry_after(STOPPING_RETRY_SECONDS));
     }
-    call.user = authenticate(face, request).await?;
+    identify(face, request, call).await?;
     let load = match (call.is_long_running(), call.is_change()) {
         (true, _) => Load::LongRunning,
         (false, true) => Load::Changing,
         (false, false) => Load::Reading,
     };
     let place = face.enter(load)?;
-    face.authorizer.authorize(&call.user, &call.attributes())?;
+    authorize(face, call)?;
     if call.resource.is_some() && call.verb.is_empty() {
         return Err(Status::method_not_allowed_here());
     }
@@ -91,6 +95,47 @@ async fn serve(
     }
 }
 
+/// Finds out who asks and as whom, and begins to record it.
+async fn identify(face: &Data<Face>, request: &HttpRequest, call: &mut Call) -> Result<(), Status> {
+    let Some(log) = &face.audit else {
+        call.user = authn::authenticate(face, request).await?;
+        return Ok(());
+    };
+    call.received = Some(face.now());
+    let user = match credentials(face, request).await {
+        Ok(user) => user,
+        Err(status) => {
+            if let Some(record) = Record::open(log, request, call, None, face.now()) {
+                record.unauthenticated(authn::tried(request), &status);
+            }
+            return Err(status);
+        }
+    };
+    let record = Record::open(log, request, call, Some(&user), face.now());
+    if let Some(record) = &record {
+        record.received();
+    }
+    *call.record.lock() = record;
+    call.user = match authn::impersonated(face, request, &user)? {
+        None => user,
+        Some(other) => {
+            call.record(|record| record.impersonates(&other));
+            other
+        }
+    };
+    Ok(())
+}
+
+fn authorize(face: &Face, call: &Call) -> Result<(), Status> {
+    let attributes = call.attributes();
+    let reason = face.authorizer.decide(&call.user, &attributes);
+    call.record(|record| record.decided(reason.as_deref()));
+    match reason {
+        Some(_) => Ok(()),
+        None => Err(face.authorizer.refusal(&call.user, &attributes)),
+    }
+}
+
 async fn dispatch(
     face: &Data<Face>,
     call: &Call,
@@ -98,7 +143,7 @@ async fn dispatch(
     place: Option<Place>,
 ) -> Result<HttpResponse, Status> {
     let Some(resource) = &call.resource else {
-        let body = body(payload).await?;
+        let body = body(call, payload).await?;
         return documents::serve(face, call, &body).await;
     };
     let kind = call.kind()?;
@@ -111,14 +156,14 @@ async fn dispatch(
         "list" => read::list(face, call, kind).await,
         "watch" => watch::serve(face, call, kind, place).await,
         "create" if !kind.is_stored() => {
-            let body = body(payload).await?;
+            let body = body(call, payload).await?;
             reviews::serve(face, call, kind, body).await
         }
-        "create" => write::create(face, call, kind, body(payload).await?).await,
-        "update" => write::update(face, call, kind, body(payload).await?).await,
-        "patch" => write::patch(face, call, kind, body(payload).await?).await,
-        "delete" => write::delete(face, call, kind, body(payload).await?).await,
-        _ => write::delete_collection(face, call, kind, body(payload).await?).await,
+        "create" => write::create(face, call, kind, body(call, payload).await?).await,
+        "update" => write::update(face, call, kind, body(call, payload).await?).await,
+        "patch" => write::patch(face, call, kind, body(call, payload).await?).await,
+        "delete" => write::delete(face, call, kind, body(call, payload).await?).await,
+        _ => write::delete_collection(face, call, kind, body(call, payload).await?).await,
     }
 }
 
@@ -139,7 +184,13 @@ fn check_verb(call: &Call, kind: &'static Kind) -> Result<(), Status> {
 }
 
 /// Reads a body of at most [`MAX_BODY_BYTES`].
-pub(super) async fn body(mut payload: Payload) -> Result<Bytes, Status> {
+pub(super) async fn body(call: &Call, payload: Payload) -> Result<Bytes, Status> {
+    let body = read_body(payload).await?;
+    call.record(|record| record.body(&body, &call.content_type));
+    Ok(body)
+}
+
+async fn read_body(mut payload: Payload) -> Result<Bytes, Status> {
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -161,14 +212,9 @@ pub(super) async fn body(mut payload: Payload) -> Result<Bytes, Status> {
     Ok(first.unwrap_or_else(|| all.freeze()))
 }
 
-fn decorate(request: &HttpRequest, response: &mut HttpResponse) {
-    let given = request.headers().get("audit-id").filter(|id| id.len() <= 64).cloned();
-    // From this thread's generator: asking the kernel would be a system call per request.
-    let made = || uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-    let id = given.or_else(|| HeaderValue::from_str(&made().to_string()).ok());
-    if let Some(id) = id {
-        response.headers_mut().insert(HeaderName::from_static("audit-id"), id);
-    }
+fn decorate(call: &Call, response: &mut HttpResponse) {
+    let id = HeaderName::from_static("audit-id");
+    response.headers_mut().insert(id, call.audit_id.clone());
     if !response.headers().contains_key("cache-control") {
         super::header(response, "cache-control", "no-cache, private");
     }

@@ -36,13 +36,16 @@ pub(super) async fn serve(
     match (name, call.verb) {
         ("status", "get") => read::get(face, call, kind).await,
         ("status", "update") => {
-            write::update_part(face, call, kind, body(payload).await?, Subresource::Status).await
+            write::update_part(face, call, kind, body(call, payload).await?, Subresource::Status)
+                .await
         }
         ("status", "patch") => {
-            write::patch_part(face, call, kind, body(payload).await?, Subresource::Status).await
+            write::patch_part(face, call, kind, body(call, payload).await?, Subresource::Status)
+                .await
         }
         ("finalize", "update") => {
-            write::update_part(face, call, kind, body(payload).await?, Subresource::Finalize).await
+            write::update_part(face, call, kind, body(call, payload).await?, Subresource::Finalize)
+                .await
         }
         ("log", "get") => logs::serve(face, call, place).await,
         ("scale", _) => scale(face, call, kind, payload).await,
@@ -66,12 +69,12 @@ async fn scale(
         "get" => registry.scale(kind, namespace, name).await?,
         "update" => {
             let mut info = call.request_info("UpdateOptions")?;
-            let scale = write::decode(call, SCALE, body(payload).await?, &mut info).await?;
+            let scale = write::decode(call, SCALE, body(call, payload).await?, &mut info).await?;
             registry.update_scale(&info, kind, namespace, name, &scale).await?
         }
         _ => {
             let mut info = call.request_info("PatchOptions")?;
-            let (patch_kind, patch) = write::decode_patch(call, body(payload).await?).await?;
+            let (patch_kind, patch) = write::decode_patch(call, body(call, payload).await?).await?;
             info.duplicates = patch.duplicates;
             registry.patch_scale(&info, kind, namespace, name, patch_kind, &patch.object).await?
         }
@@ -81,7 +84,7 @@ async fn scale(
 
 async fn bind(face: &Face, call: &Call, payload: Payload) -> Result<HttpResponse, Status> {
     let mut info = call.request_info("CreateOptions")?;
-    let binding = write::decode(call, BINDING, body(payload).await?, &mut info).await?;
+    let binding = write::decode(call, BINDING, body(call, payload).await?, &mut info).await?;
     let (namespace, name) = call.object_name();
     face.registry.bind(&info, namespace, name, &binding).await?;
     created(call).await
@@ -106,7 +109,7 @@ pub(super) async fn bind_by_body(
 
 async fn evict(face: &Face, call: &Call, payload: Payload) -> Result<HttpResponse, Status> {
     let mut info = call.request_info("CreateOptions")?;
-    let eviction = write::decode(call, EVICTION, body(payload).await?, &mut info).await?;
+    let eviction = write::decode(call, EVICTION, body(call, payload).await?, &mut info).await?;
     let (namespace, name) = call.object_name();
     face.registry.evict(&info, namespace, name, &eviction).await?;
     created(call).await
@@ -115,7 +118,7 @@ async fn evict(face: &Face, call: &Call, payload: Payload) -> Result<HttpRespons
 async fn token(face: &Face, call: &Call, payload: Payload) -> Result<HttpResponse, Status> {
     let (_, looks) = call.negotiate(Offer::Plain)?;
     let mut info = call.request_info("CreateOptions")?;
-    let request = write::decode(call, TOKEN_REQUEST, body(payload).await?, &mut info).await?;
+    let request = write::decode(call, TOKEN_REQUEST, body(call, payload).await?, &mut info).await?;
     let (namespace, name) = call.object_name();
     let token = face.registry.create_token(&info, namespace, name, &request).await?;
     Ok(answer::value(201, &token, looks).await)

@@ -95,7 +95,7 @@ impl FileWriter {
         let len = u16::try_from(record.key.len()).unwrap_or(u16::MAX).to_be_bytes();
         let create = record.create_revision.to_be_bytes();
         let modified = record.mod_revision.to_be_bytes();
-        frame(out, RECORD, &[&len, record.key.as_bytes(), &create, &modified, &record.value]);
+        frame(out, RECORD, &[&len, record.key.as_bytes(), &create, &modified, record.stored()]);
         self.hash.update(&out[begin..]);
         self.records += 1;
     }

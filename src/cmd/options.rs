@@ -9,7 +9,10 @@ use std::{
 use clap::Args;
 
 use super::duration::parse_duration;
-use crate::pki::Clock;
+use crate::{
+    audit::{AuditConfig, Rotation},
+    pki::Clock,
+};
 
 /// Port of the Kubernetes API.
 pub const API_PORT: u16 = 6443;
@@ -63,6 +66,48 @@ pub struct MemberOptions {
     /// renewed after two thirds of it.
     #[arg(long, default_value = "365d", value_name = "DURATION", value_parser = lifetime)]
     pub certificate_lifetime: Duration,
+    /// File that says which resources are encrypted at rest and with which keys
+    /// (apiserver.config.k8s.io/v1 EncryptionConfiguration); the same on every member.
+    #[arg(long, value_name = "FILE")]
+    pub encryption_provider_config: Option<PathBuf>,
+    /// What is recorded of who did what.
+    #[command(flatten)]
+    pub audit: AuditOptions,
+}
+
+/// Flags of the audit log, with kube-apiserver's names.
+#[derive(Debug, Clone, Args)]
+pub struct AuditOptions {
+    /// File with the audit policy (audit.k8s.io/v1); without it nothing is recorded.
+    #[arg(long, value_name = "FILE")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// File that gets one line of JSON per event; - is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub audit_log_path: Option<PathBuf>,
+    /// Megabytes after which the audit log is set aside; 0 is 100.
+    #[arg(long, default_value_t = 0, value_name = "MEGABYTES")]
+    pub audit_log_maxsize: u64,
+    /// Audit logs set aside that are kept; 0 keeps all.
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub audit_log_maxbackup: usize,
+    /// Days an audit log that was set aside is kept; 0 keeps all.
+    #[arg(long, default_value_t = 0, value_name = "DAYS")]
+    pub audit_log_maxage: u32,
+}
+
+impl AuditOptions {
+    /// The same as the log takes it.
+    pub fn config(&self) -> AuditConfig {
+        AuditConfig {
+            policy: self.audit_policy_file.clone(),
+            log: self.audit_log_path.clone(),
+            rotation: Rotation {
+                max_megabytes: self.audit_log_maxsize,
+                max_backups: self.audit_log_maxbackup,
+                max_days: self.audit_log_maxage,
+            },
+        }
+    }
 }
 
 /// Flags of a node.

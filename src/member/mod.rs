@@ -16,7 +16,7 @@ use kabuki_actors::{
     link,
     registry::Registry,
 };
-use kabuki_raft::Store;
+use kabuki_raft::{Cipher, Store};
 
 pub use self::identity::{new_member_id, save_restored};
 use self::{
@@ -29,7 +29,9 @@ use self::{
 };
 use crate::{
     api::{self, ApiConfig},
+    audit::AuditLog,
     cmd::{ClusterOptions, MemberOptions},
+    encryption::Encryption,
     join::{self, JoinService, JoinToken},
     pki::{ClusterPki, MemberNames, Policy, api_server_config},
 };
@@ -45,6 +47,9 @@ const LEADER_PATIENCE: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_millis(500);
 /// How long handing leadership over may hold up a stop.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long writing the last audit events may hold up a stop.
+const AUDIT_FLUSH: Duration = Duration::from_secs(3);
 
 /// How a member comes to be.
 #[derive(Debug)]
@@ -75,6 +80,7 @@ pub struct Member {
     /// `host:port` clients reach this member at.
     pub api_addr: String,
     api: api::ApiServer,
+    audit: Option<Arc<AuditLog>>,
 }
 
 /// Starts a member and serves its API. Returns once the API listens; `/readyz` tells when it is ready.
@@ -87,6 +93,12 @@ pub async fn start(
     origin: Origin,
     kernel: &Kernel,
 ) -> anyhow::Result<Member> {
+    // First of all: a member that cannot record what it was told to record does nothing.
+    let audit = AuditLog::open(&options.audit.config())?.map(Arc::new);
+    let cipher = match &options.encryption_provider_config {
+        Some(path) => Some(Arc::new(Encryption::load(path)?) as Arc<dyn Cipher>),
+        None => None,
+    };
     let address = cluster.address()?;
     let names = MemberNames {
         name: cluster.machine_name()?,
@@ -105,7 +117,7 @@ pub async fn start(
     let peer_addr = SocketAddr::new(address, options.peer_port).to_string();
 
     let own = (peer_addr.as_str(), api_addr.as_str());
-    let store = open_store(cluster, &state, &pki, &certificates.peer, own).await?;
+    let store = open_store(cluster, &state, &pki, &certificates.peer, own, cipher).await?;
     let peers = bind(cluster.bind_address, options.peer_port).await?;
     tokio::spawn({
         let store = store.clone();
@@ -137,6 +149,7 @@ pub async fn start(
         link: Some(hub.clone()),
         peers: Some(Arc::new(peers)),
         logs: Some(hub.clone()),
+        audit: audit.clone(),
         attachments: Some(attachments(&pki)),
         checks: checks(&store, &certificates.roster),
         metrics: certificates.metrics(),
@@ -149,7 +162,7 @@ pub async fn start(
     start_stage(kernel, &names.name, &registry, &pki, options);
     certificates.keep(kernel);
     tracing::info!(name = %names.name, member = state.member_id, api = %api_addr, "member started");
-    Ok(Member { store, registry, hub, pki, api_addr, api })
+    Ok(Member { store, registry, hub, pki, api_addr, api, audit })
 }
 
 impl Member {
@@ -206,6 +219,12 @@ impl Member {
     /// Stops serving, then closes the store.
     pub async fn stop(self) {
         self.api.stop().await;
+        if let Some(audit) = self.audit {
+            let flush = move || audit.sink.flush(AUDIT_FLUSH);
+            if tokio::task::spawn_blocking(flush).await.is_err() {
+                tracing::warn!("the audit log was not written to its end");
+            }
+        }
         self.store.shutdown().await;
     }
 }

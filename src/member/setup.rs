@@ -14,7 +14,7 @@ use kabuki_actors::{
     kernel::{ChildSpec, Kernel},
     registry::{Registry, RegistryConfig},
 };
-use kabuki_raft::{PeerTls, Store, StoreConfig};
+use kabuki_raft::{Cipher, PeerTls, Store, StoreConfig};
 use tokio::net::TcpListener;
 
 use super::identity::{MemberState, STORE};
@@ -72,6 +72,7 @@ pub(super) async fn open_store(
     pki: &ClusterPki,
     peer: &Arc<Credential>,
     (peer_addr, api_addr): (&str, &str),
+    cipher: Option<Arc<dyn Cipher>>,
 ) -> anyhow::Result<Store> {
     let (server, client) = peer_configs(peer, pki.peer_ca.cert_pem(), cluster.clock)?;
     let mut config =
@@ -80,6 +81,7 @@ pub(super) async fn open_store(
     config.peer_addr = peer_addr.to_string();
     config.api_addr = api_addr.to_string();
     config.name = state.name.clone();
+    config.cipher = cipher;
     config.tls = Some(PeerTls {
         server,
         client,

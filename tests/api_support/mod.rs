@@ -99,6 +99,7 @@ impl TestApi {
             peers: None,
             logs: link.is_none().then(|| Arc::new(EchoLogs) as Arc<dyn LogSource>),
             link,
+            audit: None,
             attachments: None,
             checks: Arc::new(Vec::new),
             metrics: Arc::new(|_| {}),

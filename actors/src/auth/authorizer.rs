@@ -39,16 +39,16 @@ impl Authorizer {
     /// # Errors
     /// 403 with upstream's text.
     pub fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Result<(), Status> {
-        if self.decide(user, attributes).is_some() {
-            return Ok(());
+        match self.decide(user, attributes) {
+            Some(_) => Ok(()),
+            None => Err(self.refusal(user, attributes)),
         }
+    }
+
+    /// 403 with upstream's text.
+    pub fn refusal(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Status {
         let message = attributes.refusal(&user.name);
-        Err(Status::forbidden_resource(
-            attributes.group,
-            attributes.resource,
-            attributes.name,
-            &message,
-        ))
+        Status::forbidden_resource(attributes.group, attributes.resource, attributes.name, &message)
     }
 
     /// Why a request is allowed (`RBAC: allowed by …`), or `None`.

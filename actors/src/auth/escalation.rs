@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     attributes::Attributes,
     authorizer::Authorizer,
-    rbac::{role_ref, rules_of},
+    rbac::{granted, role_ref, rules_of},
     rules::Rule,
     user::UserInfo,
 };
@@ -47,17 +47,17 @@ impl Authorizer {
             return Ok(());
         }
         let name = new["metadata"]["name"].as_str().unwrap_or_default();
-        let (verb, target, target_name, granted) = if is_role {
+        let (verb, target, target_name, grants) = if is_role {
             let mut rules = rules_of(new);
             if new["aggregationRule"].is_object() {
-                rules.push(everything());
+                rules.extend(everything());
             }
             ("escalate", kind, name, rules)
         } else {
             let Some((target, target_name)) = role_ref(new) else { return Ok(()) };
             let role = self.registry().get(target, ns, target_name);
             let role = role.ok_or_else(|| Status::not_found(target, target_name))?;
-            ("bind", target, target_name, rules_of(role.value()))
+            ("bind", target, target_name, granted(self.registry(), &role))
         };
         let asked = Attributes {
             verb,
@@ -71,7 +71,7 @@ impl Authorizer {
         if self.decide(user, &asked).is_some() {
             return Ok(());
         }
-        let missing = missing(&self.rules(user, ns), &granted);
+        let missing = missing(&self.rules(user, ns), &grants);
         if missing.is_empty() {
             return Ok(());
         }
@@ -86,9 +86,13 @@ impl Authorizer {
     }
 }
 
-fn everything() -> Rule {
+/// What a role that selects others may come to hold: anything.
+fn everything() -> [Rule; 2] {
     let all = || vec!["*".to_owned()];
-    Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() }
+    [
+        Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
+        Rule { verbs: all(), non_resource_urls: all(), ..Rule::default() },
+    ]
 }
 
 /// The granted rules that `held` does not cover.
@@ -146,7 +150,7 @@ mod tests {
         assert!(missing(&held, &[rule(&["get"], "pods")]).is_empty());
         let lost = missing(&held, &[rule(&["get", "delete", "patch"], "pods")]);
         assert_eq!(lost, [rule(&["delete", "patch"], "pods")]);
-        assert!(missing(&[everything()], &lost).is_empty());
-        assert_eq!(missing(&held, &[everything()]).len(), 1);
+        assert!(missing(&everything(), &lost).is_empty());
+        assert_eq!(missing(&held, &everything()).len(), 2);
     }
 }

@@ -148,6 +148,14 @@ pub(super) fn role_ref(binding: &Value) -> Option<(&'static Kind, &str)> {
     }
 }
 
+/// The rules a role grants now, those it is to be filled with included.
+pub(super) fn granted(view: &dyn View, role: &Arc<Object>) -> Vec<Rule> {
+    if role.value()["aggregationRule"].is_object() {
+        return aggregate(role, &view.list(CLUSTER_ROLE, None), AGGREGATION_DEPTH_MAX);
+    }
+    rules_of(role.value())
+}
+
 /// The rules of a role.
 pub(super) fn rules_of(role: &Value) -> Vec<Rule> {
     let Some(list) = role["rules"].as_array() else { return Vec::new() };

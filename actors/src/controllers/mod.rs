@@ -54,6 +54,7 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     cast.play("namespace", small::NamespaceController);
     cast.play("bootstrap-token", small::BootstrapTokenCleaner);
     cast.play("event-ttl", small::EventCleaner);
+    cast.play("clusterrole-aggregation", small::ClusterRoleAggregation);
 }
 
 struct Cast<'a> {

@@ -184,7 +184,9 @@ impl Registry {
             text => self.wait_for(parse_revision(text)?).await?,
         }
         let object = self.local(kind, &kind.key(ns, name));
-        object.map(Arc::new).ok_or_else(|| Status::not_found(kind, name))
+        let object = object.ok_or_else(|| Status::not_found(kind, name))?;
+        object.check_readable()?;
+        Ok(Arc::new(object))
     }
 
     /// A list, with the resourceVersion semantics of the API.
@@ -271,6 +273,7 @@ impl Scan<'_> {
             start = page.records.last().map(|r| r.key.to_string());
             for (index, record) in page.records.iter().enumerate() {
                 let object = Object::new(self.kind, Arc::clone(record));
+                object.check_readable()?;
                 if everything || selection.matches(&object) {
                     items.push(Arc::new(object));
                 }

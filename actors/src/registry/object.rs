@@ -108,6 +108,27 @@ impl Object {
         self.record.mod_revision
     }
 
+    /// Whether the stored bytes are an object: those nobody here has the key of are not. Such an
+    /// object has its name and nothing else.
+    pub fn is_readable(&self) -> bool {
+        self.record.value.starts_with(PREFIX)
+    }
+
+    /// Refuses an object whose stored bytes cannot be read (apiserver `pkg/storage/errors.go`).
+    ///
+    /// # Errors
+    /// 500.
+    pub(crate) fn check_readable(&self) -> Result<(), Status> {
+        if self.is_readable() {
+            return Ok(());
+        }
+        Err(Status::internal(format!(
+            "unable to transform key {:?}: no matching key was found: add the key it was encrypted \
+             with to --encryption-provider-config of this member",
+            self.key()
+        )))
+    }
+
     /// The whole object with `apiVersion`, `kind` and `metadata.resourceVersion`; decoded once per
     /// revision and shared.
     pub fn value(&self) -> &Value {
@@ -189,7 +210,15 @@ impl Object {
             out.extend_from_slice(self.record.mod_revision.to_string().as_bytes());
             out.extend_from_slice(b"\",");
         }
-        out.extend_from_slice(self.record.value.get(PREFIX.len()..).unwrap_or(b"}}"));
+        if !self.is_readable() {
+            let name = Value::from(self.name());
+            let namespace = Value::from(self.namespace());
+            out.extend_from_slice(
+                format!("\"name\":{name},\"namespace\":{namespace}}}}}").as_bytes(),
+            );
+            return;
+        }
+        out.extend_from_slice(&self.record.value[PREFIX.len()..]);
     }
 
     fn write_converted(&self, out: &mut Vec<u8>, type_meta: TypeMeta) {

@@ -198,11 +198,15 @@ impl Registry {
         name: &str,
     ) -> Result<Option<Object>, Status> {
         let key = kind.key(ns, name);
-        if let Some(object) = self.local(kind, &key) {
-            return Ok(Some(object));
+        let mut found = self.local(kind, &key);
+        if found.is_none() {
+            self.barrier().await?;
+            found = self.local(kind, &key);
         }
-        self.barrier().await?;
-        Ok(self.local(kind, &key))
+        if let Some(object) = &found {
+            object.check_readable()?;
+        }
+        Ok(found)
     }
 
     pub(super) async fn commit(

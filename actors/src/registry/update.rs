@@ -214,7 +214,8 @@ impl Registry {
         let released = strategy::is_released(kind, &object);
         let key = old.key().to_owned();
         let value = stored(kind, object);
-        if value == old.record().value {
+        // What should be stored in another form (sealed, or with a newer key) is written again.
+        if value == old.record().value && !old.record().is_stale() {
             return self
                 .unchanged(old)
                 .await

@@ -57,7 +57,8 @@ impl Registry {
         let (initial, after) = if streaming || legacy {
             let page = self.store().list(&prefix, None, 0);
             let objects = page.records.into_iter().map(|r| Arc::new(Object::new(kind, r)));
-            (objects.filter(|o| selection.matches(o)).collect(), page.revision)
+            let readable = objects.filter(|o| o.is_readable());
+            (readable.filter(|o| selection.matches(o)).collect(), page.revision)
         } else if matches!(version, "" | "0") {
             (VecDeque::new(), self.store().revision())
         } else {
@@ -138,6 +139,10 @@ impl ObjectWatch {
     fn translate(&self, event: &Event) -> Option<WatchEvent> {
         let object = |record: &Arc<kabuki_raft::Record>| Object::new(self.kind, Arc::clone(record));
         let now = object(&event.record);
+        // An object without its key is nobody's business but that of who reads it by name.
+        if !now.is_readable() {
+            return None;
+        }
         if event.kind == EventKind::Delete {
             return self.selection.matches(&now).then(|| WatchEvent::Deleted(Arc::new(now)));
         }

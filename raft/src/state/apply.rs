@@ -122,8 +122,9 @@ impl<'a> Pass<'a> {
                     None => (Arc::from(key), revision),
                 };
                 // A copy of its own: a slice would keep the whole log entry alive.
-                let value = Bytes::copy_from_slice(value);
-                let record = Arc::new(Record::new(key.clone(), value, create, revision));
+                let stored = Bytes::copy_from_slice(value);
+                let cipher = &self.db.cipher;
+                let record = Arc::new(Record::read(key.clone(), stored, create, revision, cipher));
                 self.change(EventKind::Put, &record, previous);
                 self.overlay.insert(key, Some(record));
             }

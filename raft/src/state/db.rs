@@ -25,6 +25,7 @@ use rocksdb::{
 use super::FIRST_REVISION;
 use crate::{
     Faults, Record, Revision,
+    cipher::SharedCipher,
     codec::Reader,
     home::{check_database, newer},
     log::ending,
@@ -63,6 +64,7 @@ pub(crate) struct StateDb {
     dir: PathBuf,
     obsolete: AtomicBool,
     pub(super) faults: Faults,
+    pub(super) cipher: SharedCipher,
 }
 
 /// A version of a key as stored.
@@ -113,7 +115,7 @@ fn family_options(name: &str, cache: &Cache) -> Options {
 }
 
 impl StateDb {
-    pub(crate) fn open(dir: &Path, faults: Faults) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(dir: &Path, faults: Faults, cipher: SharedCipher) -> io::Result<Arc<Self>> {
         check_database(dir)?;
         // What is torn here is applied again from the log.
         ending::trim(dir, false)?;
@@ -122,7 +124,8 @@ impl StateDb {
             .map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
         let db =
             DB::open_cf_descriptors(&options(&cache), dir, families).map_err(io::Error::other)?;
-        let this = Self { db, dir: dir.to_owned(), obsolete: AtomicBool::new(false), faults };
+        let obsolete = AtomicBool::new(false);
+        let this = Self { db, dir: dir.to_owned(), obsolete, faults, cipher };
         match this.number(META_FORMAT)? {
             None => this.format()?,
             Some(FORMAT) => {}
@@ -257,13 +260,13 @@ impl StateDb {
         previous: Revision,
     ) {
         let revision = record.mod_revision;
-        let mut value = Vec::with_capacity(9 + record.value.len());
+        let mut value = Vec::with_capacity(9 + record.stored().len());
         if delete {
             value.put_u8(KIND_TOMBSTONE);
         } else {
             value.put_u8(KIND_PUT);
             value.put_u64(record.create_revision);
-            value.put_slice(&record.value);
+            value.put_slice(record.stored());
         }
         batch.put_cf(self.kv(), version_key(&record.key, revision), value);
         let mut change = Vec::with_capacity(9 + record.key.len());
@@ -281,7 +284,8 @@ impl StateDb {
         Ok(match decode_version(&raw)? {
             Version::Tombstone => None,
             Version::Put { create, value } => {
-                Some(Record::new(key.clone(), Bytes::copy_from_slice(value), create, revision))
+                let stored = Bytes::copy_from_slice(value);
+                Some(Record::read(key.clone(), stored, create, revision, &self.cipher))
             }
         })
     }

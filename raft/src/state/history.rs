@@ -41,11 +41,12 @@ impl StateDb {
             };
             let record = match decode_version(&value)? {
                 Version::Tombstone => None,
-                Version::Put { create, value } => Some(Arc::new(Record::new(
+                Version::Put { create, value } => Some(Arc::new(Record::read(
                     name.clone(),
                     Bytes::copy_from_slice(value),
                     create,
                     revision,
+                    &self.cipher,
                 ))),
             };
             match newest.last_mut() {
@@ -115,8 +116,12 @@ impl StateDb {
                 Version::Tombstone => None,
                 Version::Put { create, value } => {
                     // Behind a full page records are only counted.
-                    let value = if full { Bytes::new() } else { Bytes::copy_from_slice(value) };
-                    Some(Record::new(name.clone(), value, create, written))
+                    Some(if full {
+                        Record::new(name.clone(), Bytes::new(), create, written)
+                    } else {
+                        let stored = Bytes::copy_from_slice(value);
+                        Record::read(name.clone(), stored, create, written, &self.cipher)
+                    })
                 }
             };
         }

@@ -18,7 +18,9 @@ use super::{
     SnapshotDir, apply::Pass, current::Current, db::StateDb, dirs, rings::Rings, snapshot,
 };
 use crate::{
-    Fault, Faults, Limits, ListPage, Record, Revision, StoreError, home,
+    Fault, Faults, Limits, ListPage, Record, Revision, StoreError,
+    cipher::SharedCipher,
+    home,
     types::{LogId, SnapshotMeta, StoredMembership},
 };
 
@@ -69,9 +71,10 @@ impl State {
         limits: &Limits,
         lock: Option<Arc<File>>,
         faults: Faults,
+        cipher: SharedCipher,
     ) -> io::Result<Arc<Self>> {
         let dir = dirs::active(data)?;
-        let db = StateDb::open(&dir, faults.clone())?;
+        let db = StateDb::open(&dir, faults.clone(), cipher)?;
         let mut current = Current { map: db.load()?, revision: db.revision()? };
         if faults.on(Fault::ReuseRevisions) {
             current.revision = current.newest();

@@ -217,7 +217,7 @@ fn publish(
 
 /// Read a received snapshot once, all of it: a damaged one must not take this member down.
 pub(crate) fn check_content(snapshot: &SnapshotDir) -> io::Result<()> {
-    let db = StateDb::open(&snapshot.path.join(FILES), Faults::default())?;
+    let db = StateDb::open(&snapshot.path.join(FILES), Faults::default(), None)?;
     db.load()?;
     db.verify()?;
     if db.applied()? != snapshot.meta().last_log_id {
@@ -244,7 +244,7 @@ pub(super) fn install(
         }
     }
     dirs::sync_dir(state.data())?;
-    let db = StateDb::open(&target, state.faults.clone())?;
+    let db = StateDb::open(&target, state.faults.clone(), state.db().cipher.clone())?;
     if db.applied()? != meta.last_log_id {
         db.retire();
         return Err(io::Error::other("the snapshot's content is not what its manifest says"));
