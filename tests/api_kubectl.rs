@@ -1,6 +1,8 @@
 //! The real kubectl, old and new, and kube-rs against the HTTP face.
 
 mod api_support;
+#[path = "api_kubectl/explain.rs"]
+mod explain;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ pub mod fuzzing;
 pub mod kind;
 pub mod meta;
 pub mod name;
+pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod schema;

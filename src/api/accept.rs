@@ -182,9 +182,27 @@ pub fn discovery(header: &str) -> Result<Discovery, Status> {
     negotiate(header, Offer::Plain).map(|a| Discovery::Legacy(a.format))
 }
 
-/// Whether the client names a media type, with any parameters.
-pub fn mentions(header: &str, media: &str) -> bool {
-    clauses(header).iter().any(|c| c.media == media)
+/// The first of the client's media types that is offered; for one that takes anything the last of
+/// those offered.
+///
+/// # Errors
+/// 406 when none is.
+pub fn first_of<'o>(header: &str, offered: &[&'o str]) -> Result<&'o str, Status> {
+    let clauses = clauses(header);
+    let last = offered.last().copied();
+    let any = |media: &str| matches!(media, "*" | "*/*" | "application/*");
+    let mut found = clauses.iter().filter_map(|clause| {
+        let same = offered.iter().find(|o| **o == clause.media).copied();
+        same.or(last.filter(|_| any(clause.media)))
+    });
+    let chosen = if clauses.is_empty() { last } else { found.next() };
+    chosen.ok_or_else(Status::not_acceptable)
+}
+
+/// Whether an `If-None-Match` names an ETag (RFC 9110, section 13.1.2).
+pub fn matches_etag(header: &str, etag: &str) -> bool {
+    let tags = header.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
+    tags.into_iter().any(|tag| tag == etag || tag == "*")
 }
 
 /// Reads the `Content-Type` of a request body; absent means JSON.
@@ -296,6 +314,23 @@ mod tests {
             discovery(&format!("{future},application/json")).unwrap(),
             Discovery::Legacy(Format::Json)
         );
+    }
+
+    #[test]
+    fn documents_of_other_types() {
+        let offered = ["application/x-proto", "application/json"];
+        for (header, want) in [
+            ("", Some("application/json")),
+            ("*/*", Some("application/json")),
+            ("application/x-proto", Some("application/x-proto")),
+            ("application/json,application/x-proto", Some("application/json")),
+            ("text/html,application/x-proto;q=0.5", Some("application/x-proto")),
+            ("text/html", None),
+        ] {
+            assert_eq!(first_of(header, &offered).ok(), want, "{header}");
+        }
+        assert!(matches_etag("\"a\", W/\"b\"", "\"b\"") && matches_etag("*", "\"b\""));
+        assert!(!matches_etag("", "\"b\"") && !matches_etag("\"ab\"", "\"b\""));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::{
     connection::connection_token,
     path::{self, ResourcePath},
     query::Query,
+    socket,
 };
 
 /// A request that is no watch or stream is given up after this long.
@@ -62,6 +63,8 @@ pub(super) struct Call {
     pub received: Option<OffsetDateTime>,
     /// What the audit log is told, if it records this request.
     pub record: Mutex<Option<Box<Record>>>,
+    /// `Sec-WebSocket-Accept` of the answer, if the client asks for a WebSocket.
+    pub websocket: Option<String>,
 }
 
 impl Call {
@@ -84,6 +87,7 @@ impl Call {
             gzip: one("accept-encoding").split(',').any(|e| e.trim().starts_with("gzip")),
             user: UserInfo::default(),
             connection: connection_token(request),
+            websocket: socket::accepted(request),
             query,
             resource,
             verb,

@@ -6,20 +6,9 @@ use kabuki_api::status::Status;
 use serde_json::{Value, json};
 
 use super::{
-    KUBERNETES_VERSION,
-    accept::{self, Offer},
-    answer,
-    call::Call,
-    debug, discovery,
-    face::Face,
-    health, operations,
+    KUBERNETES_VERSION, accept::Offer, answer, call::Call, debug, discovery, face::Face, health,
+    openapi, operations,
 };
-
-/// Media type of an OpenAPI v2 document as protobuf, as it must be answered: `@` in it would make
-/// clients fail.
-const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// The same as clients ask for it.
-const OPENAPI_V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// Serves a path.
 pub(super) async fn serve(face: &Face, call: &Call, body: &Bytes) -> Result<HttpResponse, Status> {
@@ -39,8 +28,7 @@ pub(super) async fn serve(face: &Face, call: &Call, body: &Bytes) -> Result<Http
         ["version"] => plain(call, &version()).await,
         ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(face, call).await),
         ["metrics"] => Ok(face.metrics.answer(face).await),
-        ["openapi", "v2"] => openapi_v2(call).await,
-        ["openapi", "v3"] => plain(call, &json!({"paths": {}})).await,
+        ["openapi", rest @ ..] => openapi::serve(face, call, rest).await,
         [".well-known", "openid-configuration"] => openid(face, call).await,
         ["openid", "v1", "jwks"] => jwks(face, call).await,
         ["api" | "apis", ..] => discovery::serve(face, call, &segments).await,
@@ -60,6 +48,7 @@ async fn plain(call: &Call, value: &Value) -> Result<HttpResponse, Status> {
 
 async fn root(call: &Call) -> Result<HttpResponse, Status> {
     let mut paths = discovery::paths();
+    paths.extend(openapi::paths());
     for path in [
         "/debug/actors",
         "/debug/alarms",
@@ -68,8 +57,6 @@ async fn root(call: &Call) -> Result<HttpResponse, Status> {
         "/healthz",
         "/livez",
         "/metrics",
-        "/openapi/v2",
-        "/openapi/v3",
         "/operations/members",
         "/operations/snapshot",
         "/readyz",
@@ -97,16 +84,6 @@ fn go_arch(arch: &str) -> &str {
         "aarch64" => "arm64",
         other => other,
     }
-}
-
-/// A document without content: clients then let the server validate. 0 bytes are a valid protobuf
-/// document, which kubectl up to 1.28 insists on.
-async fn openapi_v2(call: &Call) -> Result<HttpResponse, Status> {
-    if [OPENAPI_V2_ASKED, OPENAPI_V2_PROTOBUF].iter().any(|m| accept::mentions(&call.accept, m)) {
-        return Ok(HttpResponse::Ok().content_type(OPENAPI_V2_PROTOBUF).body(Bytes::new()));
-    }
-    let info = json!({"title": "Kubernetes", "version": KUBERNETES_VERSION});
-    plain(call, &json!({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}})).await
 }
 
 async fn openid(face: &Face, call: &Call) -> Result<HttpResponse, Status> {

@@ -154,7 +154,7 @@ async fn dispatch(
     match call.verb {
         "get" => read::get(face, call, kind).await,
         "list" => read::list(face, call, kind).await,
-        "watch" => watch::serve(face, call, kind, place).await,
+        "watch" => watch::serve(face, call, kind, payload, place).await,
         "create" if !kind.is_stored() => {
             let body = body(call, payload).await?;
             reviews::serve(face, call, kind, body).await

@@ -87,10 +87,14 @@ impl Query {
     /// The options of a list.
     ///
     /// # Errors
-    /// 400 for a limit that is no number.
+    /// 400 for a limit that is no number; 422 for what only a watch may ask.
     pub fn list_options(&self, namespace: &str) -> Result<ListOptions, Status> {
         let limit = self.int("limit")?.unwrap_or(0);
         self.int("timeoutSeconds")?;
+        if self.find("sendInitialEvents").is_some_and(|v| !v.is_empty()) {
+            let detail = "sendInitialEvents is forbidden for list";
+            return Err(invalid("ListOptions", FieldError::forbidden("sendInitialEvents", detail)));
+        }
         Ok(ListOptions {
             namespace: some(namespace),
             label_selector: self.get("labelSelector").to_owned(),

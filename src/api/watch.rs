@@ -1,10 +1,10 @@
-//! Watches: JSON lines, one chunk per batch of events, bookmarks, and an end.
+//! Watches: JSON lines, one chunk per batch of events, or WebSocket frames; bookmarks, and an end.
 
 use std::{collections::VecDeque, io, pin::Pin, time::Duration};
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web::Payload};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use kabuki_actors::registry::{Object, ObjectWatch, WatchEvent};
 use kabuki_api::{
     kind::Kind,
@@ -22,6 +22,7 @@ use super::{
     call::Call,
     face::{Face, Place},
     read::detached,
+    socket,
 };
 
 /// Time between bookmarks.
@@ -57,6 +58,7 @@ pub(super) async fn serve(
     face: &Face,
     call: &Call,
     kind: &'static Kind,
+    payload: Payload,
     place: Option<Place>,
 ) -> Result<HttpResponse, Status> {
     let (accepted, _) = call.negotiate(Offer::Watch)?;
@@ -94,8 +96,12 @@ pub(super) async fn serve(
     };
     let body = stream::unfold(stream, |mut stream| async {
         let chunk = stream.next().await?;
-        Some((Ok::<_, io::Error>(chunk), stream))
+        Some((chunk, stream))
     });
+    if let Some(accept) = &call.websocket {
+        return Ok(socket::answer(accept, Box::pin(body), payload));
+    }
+    let body = body.map(Ok::<_, io::Error>);
     Ok(HttpResponse::Ok().content_type("application/json").streaming(body))
 }
 

@@ -33,8 +33,8 @@ pub struct TestApi {
     pub pki: ClusterPki,
     pub registry: Registry,
     pub kernel: Kernel,
+    pub store: Store,
     server: ApiServer,
-    store: Store,
 }
 
 /// Logs that repeat what was asked for.
@@ -132,6 +132,13 @@ impl TestApi {
     /// An HTTP client of the cluster's administrators.
     pub fn admin(&self) -> Client {
         self.client("kubernetes-admin", &["system:masters"])
+    }
+
+    /// An HTTP client of the cluster's administrators, made by `builder`.
+    pub fn http_with(&self, builder: reqwest::ClientBuilder) -> Client {
+        let issued = self.pki.client("kubernetes-admin", &["system:masters"]).unwrap();
+        let pem = format!("{}{}", issued.cert_pem, issued.key_pem);
+        self.http(builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap()))
     }
 
     /// An HTTP client without credentials.

@@ -69,9 +69,9 @@ pub(crate) struct Field {
     pub(crate) shape: Shape,
     /// Written even when zero.
     pub(crate) required: bool,
-    merge: bool,
-    merge_key: Option<&'static str>,
-    retain_keys: bool,
+    pub(crate) merge: bool,
+    pub(crate) merge_key: Option<&'static str>,
+    pub(crate) retain_keys: bool,
 }
 
 /// One message.
@@ -135,6 +135,11 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| load::table(include_str!("messa
 
 pub(crate) fn table() -> &'static Table {
     &TABLE
+}
+
+/// A table of its own, for messages no kind reaches.
+pub(crate) fn read(text: &'static str) -> Table {
+    load::table(text)
 }
 
 /// How one field behaves in strategic merge patches.

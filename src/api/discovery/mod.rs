@@ -122,7 +122,7 @@ pub(super) async fn serve(
 
 async fn aggregated_answer(call: &Call, core: bool, version: &str) -> HttpResponse {
     let document = &AGGREGATED[usize::from(!core)][usize::from(version != "v2")];
-    let mut response = if call.if_none_match == document.etag {
+    let mut response = if accept::matches_etag(&call.if_none_match, &document.etag) {
         HttpResponse::NotModified().finish()
     } else {
         let looks = answer::Looks { gzip: call.gzip, ..answer::Looks::default() };
