@@ -32,6 +32,7 @@ async fn everything(api: &TestApi, kubectl: &Kubectl, ns: &str) {
     objects(api, kubectl, ns).await;
     deployment(kubectl, ns).await;
     pods(kubectl, ns).await;
+    stored_kinds(kubectl, ns).await;
     kubectl.ok(&format!("delete namespace {ns} --wait=false")).await;
 }
 
@@ -90,6 +91,74 @@ async fn objects(api: &TestApi, kubectl: &Kubectl, ns: &str) {
     assert!(kubectl.ok(&format!("describe -n {ns} svc svc")).await.contains("TargetPort"));
     kubectl.ok(&format!("delete -n {ns} cm c")).await;
     assert!(kubectl.fails(&format!("get -n {ns} cm c")).await.contains("\"c\" not found"));
+}
+
+const STORED: &str = r#"
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  selector:
+    matchLabels: {app: db}
+  template:
+    metadata:
+      labels: {app: db}
+    spec:
+      containers:
+      - {name: db, image: "db:1", volumeMounts: [{name: data, mountPath: /data}]}
+  volumeClaimTemplates:
+  - metadata: {name: data}
+    spec:
+      accessModes: [ReadWriteOnce]
+      resources: {requests: {storage: 1Gi}}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector:
+    matchLabels: {app: agent}
+  template:
+    metadata:
+      labels: {app: agent}
+    spec:
+      containers: [{name: agent, image: "agent:1"}]
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+"#;
+
+/// Kinds that are stored and watched before their controllers are there.
+async fn stored_kinds(kubectl: &Kubectl, ns: &str) {
+    let apply = format!("apply -n {ns} -f -");
+    let made = kubectl.pipe(&apply, STORED).await;
+    assert!(made.contains("statefulset.apps/db created"), "{made}");
+    let again = kubectl.pipe(&apply, STORED).await;
+    assert_eq!(again.matches("unchanged").count(), 3, "{again}");
+    kubectl.ok(&format!("scale -n {ns} sts db --replicas=3")).await;
+    let shown = kubectl.ok(&format!("get -n {ns} sts,ds,pvc -o wide")).await;
+    assert!(
+        shown.contains("0/3") && shown.contains("<none>") && shown.contains("Pending"),
+        "{shown}"
+    );
+    let wrong = STORED.replace("serviceName: db", "serviceName: other");
+    let refused = kubectl.run_failing(&apply, &wrong).await;
+    assert!(refused.contains("updates to statefulset spec for fields other than"), "{refused}");
+    // Typed clients send protobuf from 1.32 on.
+    kubectl.ok(&format!("create job -n {ns} once --image=i:1")).await;
+    kubectl.ok(&format!("create cronjob -n {ns} often --image=i:1 --schedule='*/5 * * * *'")).await;
+    kubectl.ok(&format!("create job -n {ns} now --from=cronjob/often")).await;
+    let shown = kubectl.ok(&format!("get -n {ns} jobs,cj")).await;
+    assert!(shown.contains("0/1") && shown.contains("*/5 * * * *"), "{shown}");
+    assert!(kubectl.ok(&format!("describe -n {ns} job once")).await.contains("controller-uid"));
+    kubectl
+        .ok(&format!("delete -n {ns} sts/db ds/agent pvc/data job/once cronjob/often --wait=false"))
+        .await;
 }
 
 async fn deployment(kubectl: &Kubectl, ns: &str) {

@@ -2,7 +2,10 @@
 //! and back, and loses nothing.
 
 use k8s_openapi::{
-    api::{apps, authentication, coordination, core, discovery, events, rbac, scheduling},
+    api::{
+        apps, authentication, batch, certificates, coordination, core, discovery, events, rbac,
+        scheduling,
+    },
     serde::{Serialize, de::DeserializeOwned},
 };
 use kabuki_api::{
@@ -54,6 +57,59 @@ fn workloads() {
         json!({"spec": spec, "status": {"replicas": 1}}),
     );
     check::<apps::v1::ReplicaSet>(kind::REPLICA_SET, json!({"spec": spec, "status": {}}));
+    check::<apps::v1::DaemonSet>(kind::DAEMON_SET, json!({"spec": spec, "status": {}}));
+    let mut set = spec.clone();
+    set["volumeClaimTemplates"] = json!([{"metadata": {"name": "v"}, "spec": claim()}]);
+    check::<apps::v1::StatefulSet>(kind::STATEFUL_SET, json!({"spec": set, "status": {}}));
+    check::<apps::v1::ControllerRevision>(
+        kind::CONTROLLER_REVISION,
+        json!({"data": {"any": [1, {"thing": null}]}, "revision": 0}),
+    );
+    check::<core::v1::ReplicationController>(
+        kind::REPLICATION_CONTROLLER,
+        json!({"spec": {"template": template()}, "status": {}}),
+    );
+    check::<core::v1::PodTemplate>(kind::POD_TEMPLATE, json!({"template": template()}));
+    let job = json!({"template": template(), "parallelism": 0, "suspend": true, "podFailurePolicy":
+        {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}});
+    check::<batch::v1::Job>(
+        kind::JOB,
+        json!({"spec": job, "status": {"ready": 0, "uncountedTerminatedPods": {"failed": ["u"]}}}),
+    );
+    check::<batch::v1::CronJob>(
+        kind::CRON_JOB,
+        json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": job}},
+            "status": {"active": [{"name": "j"}]}}),
+    );
+}
+
+fn claim() -> Value {
+    json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "", "selector": {"matchLabels": {"a": "b"}}})
+}
+
+#[test]
+fn storage_kinds() {
+    check::<core::v1::PersistentVolumeClaim>(
+        kind::PERSISTENT_VOLUME_CLAIM,
+        json!({"spec": claim(), "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}),
+    );
+    for source in [
+        json!({"hostPath": {"path": "/x"}}),
+        json!({"nfs": {"server": "s", "path": "/p", "readOnly": true}}),
+        json!({"csi": {"driver": "d", "volumeHandle": "h", "volumeAttributes": {"a": "b"},
+            "nodeStageSecretRef": {"name": "s"}}}),
+        json!({"local": {"path": "/d"}, "nodeAffinity": {"required": {"nodeSelectorTerms":
+            [{"matchExpressions": [{"key": "k", "operator": "Exists"}]}]}}}),
+    ] {
+        let mut spec = source;
+        spec["capacity"] = json!({"storage": "1024Mi"});
+        spec["claimRef"] = json!({"kind": "PersistentVolumeClaim", "name": "c"});
+        check::<core::v1::PersistentVolume>(
+            kind::PERSISTENT_VOLUME,
+            json!({"spec": spec, "status": {"phase": "Available"}}),
+        );
+    }
 }
 
 #[test]
@@ -72,6 +128,11 @@ fn cluster_kinds() {
     check::<rbac::v1::RoleBinding>(kind::ROLE_BINDING, binding.clone());
     check::<rbac::v1::ClusterRoleBinding>(kind::CLUSTER_ROLE_BINDING, binding);
     check::<scheduling::v1::PriorityClass>(kind::PRIORITY_CLASS, json!({"value": 0}));
+    check::<certificates::v1::CertificateSigningRequest>(
+        kind::CERTIFICATE_SIGNING_REQUEST,
+        json!({"spec": {"request": "QQ==", "signerName": "a.b/c", "extra": {"k": ["v"]}},
+            "status": {"certificate": "QQ=="}}),
+    );
     check::<authentication::v1::TokenReview>(kind::TOKEN_REVIEW, json!({"spec": {"token": "t"}}));
 }
 

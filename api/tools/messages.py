@@ -12,29 +12,26 @@ import pathlib
 import re
 import sys
 
-ROOTS = """
-core.v1.Binding core.v1.ConfigMap core.v1.Endpoints core.v1.Event core.v1.Namespace core.v1.Node
-core.v1.Pod core.v1.Secret core.v1.ServiceAccount core.v1.Service apps.v1.Deployment
-apps.v1.ReplicaSet events.v1.Event authentication.v1.SelfSubjectReview authentication.v1.TokenReview
-authentication.v1.TokenRequest authorization.v1.LocalSubjectAccessReview
-authorization.v1.SelfSubjectAccessReview authorization.v1.SelfSubjectRulesReview
-authorization.v1.SubjectAccessReview rbac.v1.ClusterRoleBinding rbac.v1.ClusterRole
-rbac.v1.RoleBinding rbac.v1.Role scheduling.v1.PriorityClass coordination.v1.Lease
-discovery.v1.EndpointSlice autoscaling.v1.Scale policy.v1.Eviction meta.v1.Status
-meta.v1.DeleteOptions
-""".split()
+# Every message a row of the kind table names.
+ROOTS = sorted({name for file in pathlib.Path(__file__).parent.parent.glob("src/kind/**/*.rs")
+                for name in re.findall(r'"([a-z]+\.v\d\w*\.[A-Z]\w*)"', file.read_text())})
 
 SPECIAL = {
     "meta.v1.Time": "Time", "meta.v1.MicroTime": "MicroTime", "resource.Quantity": "Quantity",
     "intstr.IntOrString": "IntOrString", "runtime.RawExtension": "RawExtension",
     "meta.v1.FieldsV1": "FieldsV1", "meta.v1.Duration": "Duration",
-    "authentication.v1.ExtraValue": "Strings", "authorization.v1.ExtraValue": "Strings",
+    "authentication.v1.ExtraValue": "Strings", "certificates.v1.ExtraValue": "Strings",
+    "authorization.v1.ExtraValue": "Strings",
 }
 
 # message -> fields whose message is spliced into the parent in JSON
 INLINE = {
     "core.v1.Volume": {"volumesource"}, "core.v1.Probe": {"handler"},
     "core.v1.EphemeralContainer": {"ephemeralcontainercommon"},
+    "core.v1.PersistentVolumeSpec": {"persistentvolumesource"},
+    "networking.v1.IngressRule": {"ingressrulevalue"},
+    **{f"resource.v1.Device{m}Configuration": {"deviceconfiguration"}
+       for m in ("Claim", "Allocation", "Class")},
     **{f"core.v1.{m}": {"localobjectreference"} for m in (
         "SecretProjection ConfigMapVolumeSource ConfigMapProjection ConfigMapKeySelector "
         "SecretKeySelector ConfigMapEnvSource SecretEnvSource").split()},
@@ -84,8 +81,59 @@ POINTERS_IN = {
     ("meta.v1.DeleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential"),
 }
 
+POINTERS_IN |= {(message, field) for message, fields in {
+    "apps.v1.StatefulSetSpec": "replicas",
+    "apps.v1.RollingUpdateStatefulSetStrategy": "partition",
+    "autoscaling.v1.HorizontalPodAutoscalerSpec": "minReplicas targetCPUUtilizationPercentage",
+    "autoscaling.v1.HorizontalPodAutoscalerStatus": "observedGeneration currentCPUUtilizationPercentage",
+    "autoscaling.v2.HorizontalPodAutoscalerSpec": "minReplicas",
+    "autoscaling.v2.HorizontalPodAutoscalerStatus": "observedGeneration",
+    "autoscaling.v2.HPAScalingRules": "stabilizationWindowSeconds selectPolicy",
+    "autoscaling.v2.MetricTarget": "averageUtilization",
+    "autoscaling.v2.MetricValueStatus": "averageUtilization",
+    "batch.v1.CronJobSpec": "timeZone startingDeadlineSeconds suspend successfulJobsHistoryLimit failedJobsHistoryLimit",
+    "batch.v1.JobSpec": "parallelism completions backoffLimit backoffLimitPerIndex maxFailedIndexes manualSelector ttlSecondsAfterFinished completionMode suspend podReplacementPolicy managedBy",
+    "batch.v1.JobStatus": "failedIndexes ready",
+    "batch.v1.PodFailurePolicyOnExitCodesRequirement": "containerName",
+    "batch.v1.SuccessPolicyRule": "succeededIndexes succeededCount",
+    "core.v1.AzureFilePersistentVolumeSource": "secretNamespace",
+    "core.v1.ISCSIPersistentVolumeSource": "initiatorName",
+    "core.v1.LocalVolumeSource": "fsType",
+    "core.v1.PersistentVolumeClaimStatus": "currentVolumeAttributesClassName",
+    "core.v1.ReplicationControllerSpec": "replicas",
+    "flowcontrol.v1.ExemptPriorityLevelConfiguration": "nominalConcurrencyShares lendablePercent",
+    "flowcontrol.v1.LimitedPriorityLevelConfiguration": "nominalConcurrencyShares lendablePercent borrowingLimitPercent",
+    "networking.v1.IngressClassParametersReference": "apiGroup scope namespace",
+    "networking.v1.IngressPortStatus": "error",
+    "networking.v1.IngressSpec": "ingressClassName",
+    "networking.v1.NetworkPolicyPort": "protocol endPort",
+    "policy.v1.PodDisruptionBudgetSpec": "unhealthyPodEvictionPolicy",
+    "resource.v1.AllocatedDeviceStatus": "shareID",
+    "resource.v1.Device": "nodeName allNodes bindsToNode allowMultipleAllocations",
+    "resource.v1.DeviceAttribute": "int bool string version",
+    "resource.v1.DeviceClassSpec": "extendedResourceName",
+    "resource.v1.DeviceConstraint": "matchAttribute distinctAttribute",
+    "resource.v1.DeviceRequestAllocationResult": "adminAccess shareID",
+    "resource.v1.ExactDeviceRequest": "adminAccess",
+    "resource.v1.ResourceSliceSpec": "nodeName allNodes perDeviceNodeSelection",
+    "storage.v1.CSIDriverSpec": "attachRequired podInfoOnMount storageCapacity fsGroupPolicy requiresRepublish seLinuxMount nodeAllocatableUpdatePeriodSeconds serviceAccountTokenInSecrets",
+    "storage.v1.StorageClass": "reclaimPolicy allowVolumeExpansion volumeBindingMode",
+    "storage.v1.VolumeAttachmentSource": "persistentVolumeName",
+    "storage.v1.VolumeError": "errorCode",
+    "storage.v1.VolumeNodeResources": "count",
+}.items() for field in fields.split()}
+
+# names of POINTERS that are plain values here
+VALUES = {("certificates.v1.CertificateSigningRequestSpec", "signerName")}
+
 # fields Go always writes although the OpenAPI document calls them optional
-REQUIRED = {("scheduling.v1.PriorityClass", "value")}
+REQUIRED = {(message, field) for message, fields in {
+    "scheduling.v1.PriorityClass": "value",
+    "apps.v1.StatefulSetStatus": "availableReplicas",
+    "flowcontrol.v1.FlowSchemaSpec": "matchingPrecedence",
+    "flowcontrol.v1.QueuingConfiguration": "queues handSize queueLengthLimit",
+    "policy.v1.PodDisruptionBudgetStatus": "disruptionsAllowed currentHealthy desiredHealthy expectedPods",
+}.items() for field in fields.split()}
 
 # message.field -> merge key and strategy
 MERGE = {
@@ -111,7 +159,13 @@ MERGE = {
     "core.v1.NamespaceStatus.conditions": "merge=type",
     "apps.v1.DeploymentSpec.strategy": "retain",
     "apps.v1.DeploymentStatus.conditions": "merge=type",
-    "apps.v1.ReplicaSetStatus.conditions": "merge=type",
+    **{f"{m}Status.conditions": "merge=type" for m in (
+        "apps.v1.ReplicaSet apps.v1.DaemonSet apps.v1.StatefulSet batch.v1.Job "
+        "autoscaling.v2.HorizontalPodAutoscaler core.v1.PersistentVolumeClaim "
+        "core.v1.ReplicationController policy.v1.PodDisruptionBudget networking.v1.ServiceCIDR "
+        "flowcontrol.v1.FlowSchema flowcontrol.v1.PriorityLevelConfiguration").split()},
+    "policy.v1.PodDisruptionBudgetSpec.selector": "replace",
+    "storage.v1.CSINodeSpec.drivers": "merge=name",
 }
 
 TAG = re.compile(r'#\[prost\((?P<args>[^\]]*)\)\]\s*(?:#\[[^\]]*\]\s*)*pub (?:r#)?(?P<name>\w+):\s*(?P<type>[^\n]*(?:\n\s{8,}[^\n]*)*?),\n')
@@ -227,7 +281,7 @@ def main():
                 todo.append(value)
             key = (title, json)
             pointer = (not shape and value in ("string", "bool", "int32", "int64")
-                       and (json in POINTERS or key in POINTERS_IN))
+                       and (json in POINTERS or key in POINTERS_IN) and key not in VALUES)
             ty = SPECIAL.get(value) or (spelled(value) if "." in value else value)
             ty = {"list": "[]", "map": "{}"}.get(shape, "*" if pointer else "") + ty
             extra = [MERGE.pop(f"{title}.{json}")] if f"{title}.{json}" in MERGE else []
@@ -247,7 +301,7 @@ def main():
     if missing or MERGE:
         print("no JSON name:", missing, "\nunused merge rows:", list(MERGE), file=sys.stderr)
     print("# Generated by api/tools/messages.py: fields of every message reached from the served kinds.")
-    print("# message / name tag type [! required] [merge[=key]] [retain]; '+ tag message' is inlined.")
+    print("# message / name tag type [! required] [merge[=key]] [retain] [replace]; '+ tag message' is inlined.")
     for title in sorted(rows):
         print(f"= {title}")
         print("\n".join(rows[title]))

@@ -83,7 +83,7 @@ impl Registry {
         ns: &str,
         base: &Value,
     ) -> Result<Attempt, Status> {
-        let mut object = base.clone();
+        let mut object = prepared(kind, base);
         let mut compare = Vec::with_capacity(2);
         if let Some(found) = self.open_namespace(kind, ns, text(&base["metadata"], "name")).await? {
             compare.push(Compare { key: found.key().to_owned(), mod_revision: found.revision() });
@@ -91,7 +91,7 @@ impl Registry {
         if let Err(first) = admission::on_create(self, info, kind, &mut object) {
             // What admission missed may just not be applied on this member yet.
             self.barrier().await?;
-            object = base.clone();
+            object = prepared(kind, base);
             admission::on_create(self, info, kind, &mut object).map_err(|_| first)?;
         }
         Authorizer::new(self.clone()).check_escalation(&info.user, kind, ns, None, &object)?;
@@ -166,6 +166,13 @@ impl Registry {
     ) -> Object {
         Object::new(kind, Arc::new(Record::new(key.into(), value, created, revision)))
     }
+}
+
+/// A copy of a new object that has its name, with what depends on it.
+fn prepared(kind: &Kind, base: &Value) -> Value {
+    let mut object = base.clone();
+    (kind.prepare)(&mut object);
+    object
 }
 
 enum Attempt {

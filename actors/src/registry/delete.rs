@@ -250,7 +250,10 @@ fn set_finalizers(kind: &Kind, object: &mut Value, options: &DeleteOptions) {
         (Some(Propagation::Orphan), _) | (None, Some(true)) => (true, false),
         (Some(Propagation::Foreground), _) => (false, true),
         (Some(Propagation::Background), _) | (None, Some(false)) => (false, false),
-        (None, None) => (had.contains(&ORPHAN), had.contains(&FOREGROUND)),
+        (None, None) if had.contains(&ORPHAN) || had.contains(&FOREGROUND) => {
+            (had.contains(&ORPHAN), had.contains(&FOREGROUND))
+        }
+        (None, None) => (kind.delete_orphans, false),
     };
     let mut finalizers: Vec<&str> =
         had.iter().copied().filter(|f| *f != ORPHAN && *f != FOREGROUND).collect();

@@ -1,8 +1,8 @@
-//! The scale subresource of Deployment and ReplicaSet: `autoscaling/v1` Scale, a view of
+//! The scale subresource of kinds with replicas: `autoscaling/v1` Scale, a view of
 //! `spec.replicas` and `status.replicas`.
 
 use kabuki_api::{
-    kind::{Kind, SCALE},
+    kind::{Kind, REPLICATION_CONTROLLER, SCALE},
     selector::LabelSelector,
     status::Status,
     validate::FieldError,
@@ -114,7 +114,11 @@ fn scale_value(object: &Value) -> Value {
     if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|n| *n != 0) {
         scale["spec"]["replicas"] = replicas.into();
     }
-    if let Ok(selector) = LabelSelector::from_object(&object["spec"]["selector"]) {
+    let selector = &object["spec"]["selector"];
+    // A replication controller's selector is a plain map of labels.
+    let plain = json!({"matchLabels": selector});
+    let selector = if object["kind"] == REPLICATION_CONTROLLER.kind { &plain } else { selector };
+    if let Ok(selector) = LabelSelector::from_object(selector) {
         scale["status"]["selector"] = selector.to_string().into();
     }
     scale

@@ -213,6 +213,9 @@ pub(super) fn before_update(
         }
     }
     defaults::apply(kind, new);
+    if sub == Subresource::Main {
+        (kind.prepare_change)(old, new);
+    }
     check_finalizers(kind, old, new)?;
     if kind.generation && sub == Subresource::Main && spec_changed(old, new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);

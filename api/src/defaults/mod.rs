@@ -1,52 +1,48 @@
 //! Default values, as upstream's `SetDefaults_*` functions and create strategies set them. Applying
 //! them twice changes nothing. What needs allocation (cluster IPs, node ports) is not here.
 
-mod pod;
-mod service;
-mod status;
+pub(crate) mod batch;
+pub(crate) mod persistent;
+pub(crate) mod pod;
+pub(crate) mod service;
+pub(crate) mod status;
+pub(crate) mod workload;
 
 use base64::Engine;
 use serde_json::{Map, Value, json};
 pub use status::{initial_status, qos_class};
 
-use crate::kind::{self, Kind};
+use crate::kind::Kind;
 
 /// API group of the RBAC kinds.
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Sets every default of the kind. The object is pruned and its types are checked.
 pub fn apply(kind: &Kind, object: &mut Value) {
-    match kind {
-        k if k == kind::POD => pod::pod(object),
-        k if k == kind::DEPLOYMENT => deployment(object),
-        k if k == kind::REPLICA_SET => {
-            set_in(object, "/spec", "replicas", 1);
-            pod::template(object);
+    (kind.defaults)(object);
+}
+
+pub(crate) fn endpoints(object: &mut Value) {
+    for subset in items(object, "/subsets") {
+        for port in items(subset, "/ports") {
+            set(port, "protocol", "TCP");
         }
-        k if k == kind::SERVICE => service::service(object),
-        k if k == kind::NAMESPACE => namespace(object),
-        k if k == kind::SECRET => secret(object),
-        k if k == kind::NODE => node(object),
-        k if k == kind::ENDPOINTS => {
-            for subset in items(object, "/subsets") {
-                for port in items(subset, "/ports") {
-                    set(port, "protocol", "TCP");
-                }
-            }
-        }
-        k if k == kind::ENDPOINT_SLICE => {
-            for port in items(object, "/ports") {
-                set(port, "name", "");
-                set(port, "protocol", "TCP");
-            }
-        }
-        k if k == kind::ROLE_BINDING || k == kind::CLUSTER_ROLE_BINDING => binding(object),
-        k if k == kind::PRIORITY_CLASS => set(object, "preemptionPolicy", "PreemptLowerPriority"),
-        k if k == kind::TOKEN_REQUEST => {
-            set(ensure(object, "spec"), "expirationSeconds", 3600);
-        }
-        _ => {}
     }
+}
+
+pub(crate) fn endpoint_slice(object: &mut Value) {
+    for port in items(object, "/ports") {
+        set(port, "name", "");
+        set(port, "protocol", "TCP");
+    }
+}
+
+pub(crate) fn priority_class(object: &mut Value) {
+    set(object, "preemptionPolicy", "PreemptLowerPriority");
+}
+
+pub(crate) fn token_request(object: &mut Value) {
+    set(ensure(object, "spec"), "expirationSeconds", 3600);
 }
 
 /// Whether a field is absent or null.
@@ -83,23 +79,7 @@ fn set_in(object: &mut Value, pointer: &str, key: &str, value: impl Into<Value>)
     }
 }
 
-fn deployment(object: &mut Value) {
-    if let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) {
-        set(spec, "replicas", 1);
-        set(spec, "revisionHistoryLimit", 10);
-        set(spec, "progressDeadlineSeconds", 600);
-        let strategy = ensure(spec, "strategy");
-        set(strategy, "type", "RollingUpdate");
-        if strategy["type"] == "RollingUpdate" {
-            let rolling = ensure(strategy, "rollingUpdate");
-            set(rolling, "maxUnavailable", "25%");
-            set(rolling, "maxSurge", "25%");
-        }
-    }
-    pod::template(object);
-}
-
-fn namespace(object: &mut Value) {
+pub(crate) fn namespace(object: &mut Value) {
     let name = crate::meta::name(object).to_owned();
     if !name.is_empty() {
         let labels = ensure(ensure(object, "metadata"), "labels");
@@ -115,7 +95,7 @@ fn namespace(object: &mut Value) {
 }
 
 /// `stringData` is a convenience of writers: it goes into `data`, encoded.
-fn secret(object: &mut Value) {
+pub(crate) fn secret(object: &mut Value) {
     set(object, "type", "Opaque");
     let Some(Value::Object(texts)) = object.as_object_mut().and_then(|o| o.remove("stringData"))
     else {
@@ -131,7 +111,7 @@ fn secret(object: &mut Value) {
     }
 }
 
-fn node(object: &mut Value) {
+pub(crate) fn node(object: &mut Value) {
     let Some(status) = object.get_mut("status") else { return };
     if absent(status, "allocatable") && !absent(status, "capacity") {
         let capacity = status["capacity"].clone();
@@ -139,7 +119,7 @@ fn node(object: &mut Value) {
     }
 }
 
-fn binding(object: &mut Value) {
+pub(crate) fn binding(object: &mut Value) {
     if let Some(role) = object.get_mut("roleRef").filter(|r| r.is_object())
         && role.get("apiGroup").and_then(Value::as_str).unwrap_or_default().is_empty()
     {

@@ -10,7 +10,7 @@ const FILE_MODE: i64 = 420;
 /// Lifetime of projected service-account tokens, seconds.
 const TOKEN_SECONDS: i64 = 3600;
 
-pub(super) fn pod(object: &mut Value) {
+pub(crate) fn pod(object: &mut Value) {
     let Some(spec) = object.get_mut("spec") else { return };
     pod_spec(spec);
     set(spec, "enableServiceLinks", true);
@@ -28,7 +28,7 @@ pub(super) fn template(object: &mut Value) {
     }
 }
 
-fn pod_spec(spec: &mut Value) {
+pub(super) fn pod_spec(spec: &mut Value) {
     if !spec.is_object() {
         return;
     }

@@ -7,7 +7,7 @@ use super::{absent, ensure, items, set};
 /// How long a client sticks to an endpoint, seconds.
 const AFFINITY_SECONDS: i64 = 10_800;
 
-pub(super) fn service(object: &mut Value) {
+pub(crate) fn service(object: &mut Value) {
     let spec = ensure(object, "spec");
     set(spec, "type", "ClusterIP");
     set(spec, "sessionAffinity", "None");

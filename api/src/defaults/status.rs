@@ -2,11 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    kind::{self, Kind},
-    meta,
-    quantity::Quantity,
-};
+use crate::{kind::Kind, meta, quantity::Quantity, schema};
 
 /// Replaces the status of a new object by what the create strategy of its kind begins with; a kind
 /// without status subresource is left alone.
@@ -14,19 +10,19 @@ pub fn initial_status(kind: &Kind, object: &mut Value) {
     if !kind.has_status() {
         return;
     }
-    let status = match kind {
-        k if k == kind::POD => pod(object),
-        k if k == kind::NAMESPACE => json!({"phase": "Active"}),
-        k if k == kind::SERVICE => json!({"loadBalancer": {}}),
-        k if k == kind::REPLICA_SET => json!({"replicas": 0}),
-        // A node registers itself with its status.
-        k if k == kind::NODE => return,
-        _ => json!({}),
-    };
-    object["status"] = status;
+    let status = (kind.first_status)(object);
+    if !status.is_null() {
+        object["status"] = status;
+        schema::fill_status(kind, object);
+    }
 }
 
-fn pod(object: &Value) -> Value {
+/// A node registers itself with its status.
+pub(crate) fn node(object: &Value) -> Value {
+    object["status"].clone()
+}
+
+pub(crate) fn pod(object: &Value) -> Value {
     let mut status = json!({"phase": "Pending", "qosClass": qos_class(&object["spec"])});
     if !meta::list(&object["spec"]["schedulingGates"]).is_empty() {
         status["conditions"] = json!([{"type": "PodScheduled", "status": "False",

@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use crate::kind;
+
 use super::*;
 use crate::schema;
 
@@ -165,4 +167,80 @@ fn wrong_shapes_do_not_panic() {
             initial_status(kind, &mut json!({"spec": bad}));
         }
     }
+}
+
+fn defaulted(kind: &Kind, spec: Value) -> Value {
+    let mut object = json!({"metadata": {"name": "x", "uid": "u"}, "spec": spec});
+    apply(kind, &mut object);
+    (kind.prepare)(&mut object);
+    initial_status(kind, &mut object);
+    let once = object.clone();
+    apply(kind, &mut object);
+    assert_eq!(object, once, "twice is as once");
+    object
+}
+
+#[test]
+fn controllers_of_pods() {
+    let labels = json!({"a": "b"});
+    let template = json!({"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never"}});
+    let set = defaulted(crate::kind::STATEFUL_SET, json!({"volumeClaimTemplates": [{"spec": {}}]}));
+    assert_eq!(
+        set["spec"],
+        json!({"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
+            "updateStrategy": {"type": "RollingUpdate",
+                "rollingUpdate": {"partition": 0, "maxUnavailable": 1}},
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "volumeClaimTemplates": [{"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}]})
+    );
+    assert_eq!(set["status"], json!({"replicas": 0, "availableReplicas": 0}));
+
+    let daemons = defaulted(crate::kind::DAEMON_SET, json!({}));
+    assert_eq!(
+        daemons["spec"]["updateStrategy"],
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}})
+    );
+    let generation = "deprecated.daemonset.template.generation";
+    assert_eq!(daemons["metadata"]["annotations"][generation], "1");
+    let mut changed = daemons.clone();
+    changed["spec"]["template"] = template.clone();
+    (crate::kind::DAEMON_SET.prepare_change)(&daemons, &mut changed);
+    assert_eq!(changed["metadata"]["annotations"][generation], "2");
+
+    let controller = defaulted(crate::kind::REPLICATION_CONTROLLER, json!({"template": template}));
+    assert_eq!(controller["spec"]["selector"], labels);
+    assert_eq!(controller["metadata"]["labels"], labels);
+
+    let job = defaulted(crate::kind::JOB, json!({"template": template}));
+    for (field, value) in [
+        ("parallelism", json!(1)),
+        ("completions", json!(1)),
+        ("backoffLimit", json!(6)),
+        ("completionMode", json!("NonIndexed")),
+        ("podReplacementPolicy", json!("TerminatingOrFailed")),
+        ("selector", json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}})),
+    ] {
+        assert_eq!(job["spec"][field], value, "{field}");
+    }
+    let labels = &job["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(
+        labels,
+        &json!({"a": "b", "controller-uid": "u", "batch.kubernetes.io/controller-uid": "u",
+            "job-name": "x", "batch.kubernetes.io/job-name": "x"})
+    );
+    assert_eq!(&job["metadata"]["labels"], labels);
+    let queue = defaulted(crate::kind::JOB, json!({"parallelism": 3}));
+    assert!(queue["spec"].get("completions").is_none());
+
+    let cron =
+        defaulted(crate::kind::CRON_JOB, json!({"jobTemplate": {"spec": {"template": template}}}));
+    assert_eq!(
+        (&cron["spec"]["concurrencyPolicy"], &cron["spec"]["failedJobsHistoryLimit"]),
+        (&json!("Allow"), &json!(1))
+    );
+    assert_eq!(
+        cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["dnsPolicy"],
+        "ClusterFirst"
+    );
 }

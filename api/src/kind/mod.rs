@@ -1,14 +1,35 @@
 //! The kinds this server serves, as a table. A kind that is not listed here does not exist for any
 //! other part: discovery, routing, storage and controllers all read this table.
+//!
+//! A row is all there is to a kind: its names, and the functions that set its defaults, check it and
+//! print it. What a row leaves out is in `row`. `api/tools/messages.py` takes the messages whose
+//! fields it lists from the rows.
 
+// Its macros are for the modules after it.
+#[macro_use]
+mod row;
+
+mod cluster;
 mod convert;
+mod storage;
 mod subresource;
 mod table;
+mod workloads;
 
+pub use cluster::*;
 pub use convert::to_storage_version;
 pub use convert::to_version;
+use serde_json::Value;
+pub use storage::*;
 pub use subresource::{GroupVersionKind, Subresource};
 pub use table::*;
+use time::OffsetDateTime;
+pub use workloads::*;
+
+use crate::{
+    table::{Column, Row},
+    validate::FieldError,
+};
 
 /// The eight verbs of a stored resource.
 pub const STANDARD_VERBS: &[&str] =
@@ -52,6 +73,8 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// Subresources, served or not.
     pub subresources: &'static [Subresource],
+    /// The kind whose form is stored, if not this one.
+    pub stored_as: Option<&'static Kind>,
     /// Whether `metadata.generation` is kept.
     pub generation: bool,
     /// Whether an update without resourceVersion is allowed.
@@ -62,6 +85,8 @@ pub struct Kind {
     pub graceful: bool,
     /// Whether a delete answers the object rather than a Status.
     pub delete_returns_object: bool,
+    /// Whether a delete without a policy orphans the dependents.
+    pub delete_orphans: bool,
     /// Rule for `metadata.name`.
     pub name_rule: NameRule,
     /// Prefix of all its keys, `/registry/<group or core>/<plural>/`. Kinds that share storage
@@ -69,6 +94,26 @@ pub struct Kind {
     pub topic: &'static str,
     /// Message in [`crate::schema`].
     pub message: &'static str,
+    /// Sets the defaults; twice is as once.
+    pub defaults: fn(&mut Value),
+    /// What the server adds to a new object that has its name and uid.
+    pub prepare: fn(&mut Value),
+    /// What the server keeps when an object changes: `(old, new)`.
+    pub prepare_change: fn(&Value, &mut Value),
+    /// The status a new object begins with.
+    pub first_status: fn(&Value) -> Value,
+    /// Rules for every object.
+    pub check: fn(&mut Vec<FieldError>, &Value),
+    /// Rules for a new object only.
+    pub check_new: fn(&mut Vec<FieldError>, &Value),
+    /// Rules for a change: `(errors, new, old)`.
+    pub check_change: fn(&mut Vec<FieldError>, &Value, &Value),
+    /// Fields it can be selected by, besides its name and namespace.
+    pub selectable: &'static [&'static str],
+    /// Its columns, those of `-o wide` included.
+    pub columns: &'static [Column],
+    /// Prints it at a time.
+    pub row: fn(&Value, OffsetDateTime) -> Row,
 }
 
 impl PartialEq for Kind {
@@ -151,9 +196,9 @@ impl Kind {
         self.subresource("status").is_some()
     }
 
-    /// The kind whose form is stored: core Event for `events.k8s.io` Event, itself otherwise.
+    /// The kind whose form is stored: core Event for `events.k8s.io` Event, mostly itself.
     pub fn storage_kind(&'static self) -> &'static Kind {
-        if self == EVENTS_EVENT { EVENT } else { self }
+        self.stored_as.unwrap_or(self)
     }
 }
 
@@ -179,7 +224,10 @@ pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static Kind> {
 
 /// A stored kind by the key of one of its objects.
 pub fn by_key(key: &str) -> Option<&'static Kind> {
-    SERVED.iter().copied().find(|k| k.is_stored() && *k != EVENTS_EVENT && key.starts_with(k.topic))
+    SERVED
+        .iter()
+        .copied()
+        .find(|k| k.is_stored() && k.stored_as.is_none() && key.starts_with(k.topic))
 }
 
 #[cfg(test)]
@@ -213,6 +261,44 @@ mod tests {
         assert_eq!(POD.prefix(None), POD.topic());
     }
 
+    /// One line per resource: `group/version plural singular Kind (short names) @categories
+    /// /subresources [verbs]`, `°` for cluster scope, verbs only where they are not the eight.
+    fn golden() -> String {
+        let mut lines = String::new();
+        for kind in all() {
+            let scope = if kind.namespaced { "" } else { "°" };
+            lines += &format!(
+                "{} {}{scope} {} {}",
+                kind.api_version(),
+                kind.plural,
+                kind.singular,
+                kind.kind
+            );
+            if !kind.short_names.is_empty() {
+                lines += &format!(" ({})", kind.short_names.join(","));
+            }
+            lines.extend(kind.categories.iter().map(|c| format!(" @{c}")));
+            for sub in kind.subresources.iter().filter(|s| s.served) {
+                let body = sub.body.map_or(String::new(), |b| format!("={}", b.kind));
+                lines += &format!(" /{}{body}", sub.name);
+            }
+            if kind.verbs != STANDARD_VERBS {
+                lines += &format!(" [{}]", kind.verbs.join(","));
+            }
+            lines.push('\n');
+        }
+        lines
+    }
+
+    #[test]
+    fn discovery_is_golden() {
+        let want = include_str!("golden.txt");
+        for (found, wanted) in golden().lines().zip(want.lines()) {
+            assert_eq!(found, wanted);
+        }
+        assert_eq!(golden().lines().count(), want.lines().count());
+    }
+
     #[test]
     fn table_is_consistent() {
         for kind in all() {
@@ -225,6 +311,6 @@ mod tests {
             }
         }
         assert_eq!(by_kind("autoscaling/v1", "Scale"), Some(SCALE));
-        assert!(by_kind("apps/v1", "StatefulSet").is_none());
+        assert!(by_kind("apps/v1", "Nonsense").is_none());
     }
 }

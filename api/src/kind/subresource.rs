@@ -46,7 +46,12 @@ const STATUS: Subresource = sub("status", None, GET_PATCH_UPDATE, true);
 const SCALE: Subresource =
     sub("scale", Some(gvk("autoscaling", "v1", "Scale")), GET_PATCH_UPDATE, true);
 
-/// Of Deployment and ReplicaSet.
+/// Of kinds whose controller writes a status.
+pub(super) const STATUS_ONLY: &[Subresource] = &[STATUS];
+/// Of CertificateSigningRequest.
+pub(super) const OF_SIGNING_REQUEST: &[Subresource] =
+    &[sub("approval", None, GET_PATCH_UPDATE, false), STATUS];
+/// Of kinds with a number of replicas.
 pub(super) const SCALABLE: &[Subresource] = &[SCALE, STATUS];
 /// Of Namespace.
 pub(super) const OF_NAMESPACE: &[Subresource] = &[sub("finalize", None, &["update"], true), STATUS];

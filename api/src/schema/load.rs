@@ -83,5 +83,6 @@ fn field(
         merge: merge_key.is_some() || rest.contains(&"merge"),
         merge_key,
         retain_keys: rest.contains(&"retain"),
+        replace: rest.contains(&"replace"),
     })
 }

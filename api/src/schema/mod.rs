@@ -11,7 +11,7 @@ mod unknown;
 
 use std::{collections::HashMap, sync::LazyLock};
 
-pub use normalise::prune;
+pub use normalise::{fill_status, prune};
 use serde_json::Value;
 pub(crate) use timestamp::{from_parts, micro_time, seconds_time};
 pub use types::check_types;
@@ -72,6 +72,7 @@ pub(crate) struct Field {
     pub(crate) merge: bool,
     pub(crate) merge_key: Option<&'static str>,
     pub(crate) retain_keys: bool,
+    pub(crate) replace: bool,
 }
 
 /// One message.
@@ -182,7 +183,7 @@ pub fn field(message: &str, json_name: &str) -> Option<FieldInfo> {
         merge_key: field.merge_key,
         merge: field.merge,
         retain_keys: field.retain_keys,
-        replace: any_json,
+        replace: any_json || field.replace,
     })
 }
 

@@ -21,6 +21,18 @@ pub fn prune(kind: &Kind, object: &mut Value) {
     }
 }
 
+/// Writes the zero values a status always shows, such as `replicas: 0`.
+pub fn fill_status(kind: &Kind, object: &mut Value) {
+    let table = table();
+    let field = table.of(kind).and_then(|message| message.field("status"));
+    if let (Some(Type::Message(index)), Some(Value::Object(map))) =
+        (field.map(|f| f.ty), object.get_mut("status"))
+        && let Some(message) = table.get(index)
+    {
+        fill(message, map);
+    }
+}
+
 /// The canonical form of a quantity text; `None` if it is canonical already or no quantity.
 fn canonical_quantity(text: &str) -> Option<String> {
     let canonical = Quantity::parse(text.trim()).ok()?.to_string();

@@ -51,7 +51,7 @@ impl FieldSelector {
     /// `field label not supported: x`, or for kinds that have only the two metadata keys
     /// `"x" is not a known field selector: …`.
     pub fn check(&self, kind: &Kind) -> Result<(), SelectorError> {
-        let own = supported(kind);
+        let own = kind.selectable;
         for term in &self.terms {
             let key = term.key.as_str();
             if matches!(key, "metadata.name" | "metadata.namespace") || own.contains(&key) {
@@ -97,56 +97,6 @@ impl std::fmt::Display for FieldSelector {
     }
 }
 
-fn supported(kind: &Kind) -> &'static [&'static str] {
-    const POD: &[&str] = &[
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "spec.hostNetwork",
-        "status.phase",
-        "status.podIP",
-        "status.podIPs",
-        "status.nominatedNodeName",
-    ];
-    const EVENT: &[&str] = &[
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-        "involvedObject.uid",
-        "involvedObject.apiVersion",
-        "involvedObject.resourceVersion",
-        "involvedObject.fieldPath",
-        "reason",
-        "reportingComponent",
-        "source",
-        "type",
-    ];
-    const EVENTS_EVENT: &[&str] = &[
-        "regarding.kind",
-        "regarding.namespace",
-        "regarding.name",
-        "regarding.uid",
-        "regarding.apiVersion",
-        "regarding.resourceVersion",
-        "regarding.fieldPath",
-        "reason",
-        "reportingController",
-        "type",
-    ];
-    match kind {
-        k if k == kind::POD => POD,
-        k if k == kind::NODE => &["spec.unschedulable"],
-        k if k == kind::REPLICA_SET => &["status.replicas"],
-        k if k == kind::EVENT => EVENT,
-        k if k == kind::EVENTS_EVENT => EVENTS_EVENT,
-        k if k == kind::NAMESPACE => &["status.phase"],
-        k if k == kind::SECRET => &["type"],
-        k if k == kind::SERVICE => &["spec.clusterIP", "spec.type"],
-        _ => &[],
-    }
-}
-
 /// The field as text; absent strings are empty, absent booleans `false`, absent numbers `0`.
 fn value_of<'a>(kind: &Kind, object: &'a Value, key: &str) -> Cow<'a, str> {
     if key == "source" && kind == kind::EVENT {
@@ -158,6 +108,8 @@ fn value_of<'a>(kind: &Kind, object: &'a Value, key: &str) -> Cow<'a, str> {
         let ips = meta::list(&object["status"]["podIPs"]).iter().filter_map(|p| p["ip"].as_str());
         return Cow::Owned(ips.collect::<Vec<_>>().join(","));
     }
+    // Upstream's name for the number of pods that succeeded.
+    let key = if key == "status.successful" { "status.succeeded" } else { key };
     let mut at = object;
     for segment in key.split('.') {
         at = &at[segment];
@@ -166,7 +118,7 @@ fn value_of<'a>(kind: &Kind, object: &'a Value, key: &str) -> Cow<'a, str> {
         Value::String(s) => Cow::Borrowed(s),
         Value::Null => Cow::Borrowed(match key {
             "spec.unschedulable" | "spec.hostNetwork" => "false",
-            "status.replicas" => "0",
+            "status.replicas" | "status.succeeded" => "0",
             _ => "",
         }),
         other => Cow::Owned(other.to_string()),

@@ -1,7 +1,5 @@
 //! The column definitions per kind.
 
-use crate::kind::Kind;
-
 /// One column of a `Table`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
@@ -29,6 +27,10 @@ const fn number(name: &'static str, description: &'static str) -> Column {
     Column { name, r#type: "integer", format: "", priority: 0, description }
 }
 
+const fn boolean(name: &'static str, description: &'static str) -> Column {
+    Column { name, r#type: "boolean", format: "", priority: 0, description }
+}
+
 const NAME: Column = Column {
     name: "Name",
     r#type: "string",
@@ -42,7 +44,7 @@ const CONTAINERS: Column = wide("Containers", "Names of the containers of the te
 const IMAGES: Column = wide("Images", "Images of the containers of the template.");
 const SELECTOR: Column = wide("Selector", "Labels the selected objects bear.");
 
-const PODS: &[Column] = &[
+pub(crate) const PODS: &[Column] = &[
     NAME,
     text("Ready", "Containers that are ready, of all that must be."),
     text("Status", "What the pod is doing now."),
@@ -53,7 +55,7 @@ const PODS: &[Column] = &[
     wide("Nominated Node", "Node where room is being made for the pod."),
     wide("Readiness Gates", "Readiness gates that are open, of all."),
 ];
-const DEPLOYMENTS: &[Column] = &[
+pub(crate) const DEPLOYMENTS: &[Column] = &[
     NAME,
     text("Ready", "Pods that are ready, of the wanted number."),
     number("Up-to-date", "Pods of the current template."),
@@ -63,7 +65,7 @@ const DEPLOYMENTS: &[Column] = &[
     IMAGES,
     SELECTOR,
 ];
-const REPLICA_SETS: &[Column] = &[
+pub(crate) const REPLICA_SETS: &[Column] = &[
     NAME,
     number("Desired", "Wanted number of pods."),
     number("Current", "Pods that exist."),
@@ -73,7 +75,88 @@ const REPLICA_SETS: &[Column] = &[
     IMAGES,
     SELECTOR,
 ];
-const SERVICES: &[Column] = &[
+pub(crate) const DAEMON_SETS: &[Column] = &[
+    NAME,
+    number("Desired", "Nodes that should run a pod."),
+    number("Current", "Nodes that run a pod."),
+    number("Ready", "Nodes whose pod is ready."),
+    number("Up-to-date", "Nodes whose pod is of the current template."),
+    number("Available", "Nodes whose pod is ready long enough."),
+    text("Node Selector", "Labels of the nodes that should run a pod."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];
+pub(crate) const STATEFUL_SETS: &[Column] =
+    &[NAME, text("Ready", "Pods that are ready, of the wanted number."), AGE, CONTAINERS, IMAGES];
+pub(crate) const CONTROLLER_REVISIONS: &[Column] = &[
+    NAME,
+    text("Controller", "Who the revision belongs to."),
+    number("Revision", "Its number."),
+    AGE,
+];
+pub(crate) const POD_TEMPLATES: &[Column] = &[
+    NAME,
+    text("Containers", "Names of the containers of the template."),
+    text("Images", "Images of the containers of the template."),
+    text("Pod Labels", "Labels of the template."),
+];
+pub(crate) const JOBS: &[Column] = &[
+    NAME,
+    text("Status", "What the job is doing now."),
+    text("Completions", "Pods that succeeded, of the wanted number."),
+    text("Duration", "How long it has run."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];
+pub(crate) const CRON_JOBS: &[Column] = &[
+    NAME,
+    text("Schedule", "When it makes jobs."),
+    text("Timezone", "Time zone of the schedule."),
+    boolean("Suspend", "Whether it makes no jobs for now."),
+    number("Active", "Jobs that run now."),
+    text("Last Schedule", "Time since it made a job."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];
+pub(crate) const PERSISTENT_VOLUMES: &[Column] = &[
+    NAME,
+    text("Capacity", "Its size."),
+    text("Access Modes", "How it can be mounted."),
+    text("Reclaim Policy", "What becomes of it when it is released."),
+    text("Status", "Phase of the volume."),
+    text("Claim", "The claim it is bound to."),
+    text("StorageClass", "Its storage class."),
+    text("VolumeAttributesClass", "Its volume attributes class."),
+    text("Reason", "Why it is in its phase."),
+    AGE,
+    wide("VolumeMode", "Whether it holds a file system."),
+];
+pub(crate) const PERSISTENT_VOLUME_CLAIMS: &[Column] = &[
+    NAME,
+    text("Status", "Phase of the claim."),
+    text("Volume", "The volume it is bound to."),
+    text("Capacity", "Size of the volume."),
+    text("Access Modes", "How the volume can be mounted."),
+    text("StorageClass", "Its storage class."),
+    text("VolumeAttributesClass", "Its volume attributes class."),
+    AGE,
+    wide("VolumeMode", "Whether the volume holds a file system."),
+];
+pub(crate) const SIGNING_REQUESTS: &[Column] = &[
+    NAME,
+    AGE,
+    text("SignerName", "Who is to sign."),
+    text("Requestor", "Who asks."),
+    text("RequestedDuration", "Lifetime that is asked for."),
+    text("Condition", "What became of the request."),
+];
+pub(crate) const SERVICES: &[Column] = &[
     NAME,
     text("Type", "How the service is reached."),
     text("Cluster-IP", "Address inside the cluster."),
@@ -82,16 +165,16 @@ const SERVICES: &[Column] = &[
     AGE,
     SELECTOR,
 ];
-const ENDPOINTS: &[Column] =
+pub(crate) const ENDPOINTS: &[Column] =
     &[NAME, text("Endpoints", "Addresses and ports behind the service."), AGE];
-const ENDPOINT_SLICES: &[Column] = &[
+pub(crate) const ENDPOINT_SLICES: &[Column] = &[
     NAME,
     text("AddressType", "Family of the addresses."),
     text("Ports", "Ports of every endpoint."),
     text("Endpoints", "Addresses of the endpoints."),
     AGE,
 ];
-const NODES: &[Column] = &[
+pub(crate) const NODES: &[Column] = &[
     NAME,
     text("Status", "Whether the node is ready and takes pods."),
     text("Roles", "Roles its labels name."),
@@ -103,12 +186,12 @@ const NODES: &[Column] = &[
     wide("Kernel-Version", "Kernel."),
     wide("Container-Runtime", "What runs its containers."),
 ];
-const NAMESPACES: &[Column] = &[NAME, text("Status", "Phase of the namespace."), AGE];
-const CONFIG_MAPS: &[Column] = &[NAME, number("Data", "Number of entries."), AGE];
-const SECRETS: &[Column] =
+pub(crate) const NAMESPACES: &[Column] = &[NAME, text("Status", "Phase of the namespace."), AGE];
+pub(crate) const CONFIG_MAPS: &[Column] = &[NAME, number("Data", "Number of entries."), AGE];
+pub(crate) const SECRETS: &[Column] =
     &[NAME, text("Type", "What the entries mean."), number("Data", "Number of entries."), AGE];
-const NAME_AND_AGE: &[Column] = &[NAME, AGE];
-const EVENTS: &[Column] = &[
+pub(crate) const NAME_AND_AGE: &[Column] = &[NAME, AGE];
+pub(crate) const EVENTS: &[Column] = &[
     text("Last Seen", "Time since it happened last."),
     text("Type", "Normal or Warning."),
     text("Reason", "Short word for the cause."),
@@ -126,21 +209,15 @@ const EVENTS: &[Column] = &[
     },
     Column { priority: 1, ..NAME },
 ];
-const LEASES: &[Column] = &[NAME, text("Holder", "Who holds the lease."), AGE];
-const PRIORITY_CLASSES: &[Column] = &[
+pub(crate) const LEASES: &[Column] = &[NAME, text("Holder", "Who holds the lease."), AGE];
+pub(crate) const PRIORITY_CLASSES: &[Column] = &[
     NAME,
     number("Value", "Priority of its pods."),
-    Column {
-        name: "Global-Default",
-        r#type: "boolean",
-        format: "",
-        priority: 0,
-        description: "Whether pods without class get it.",
-    },
+    boolean("Global-Default", "Whether pods without class get it."),
     AGE,
     text("PreemptionPolicy", "Whether its pods displace others."),
 ];
-const BINDINGS: &[Column] = &[
+pub(crate) const BINDINGS: &[Column] = &[
     NAME,
     text("Role", "Role that is granted."),
     AGE,
@@ -148,26 +225,4 @@ const BINDINGS: &[Column] = &[
     wide("Groups", "Groups it is granted to."),
     wide("ServiceAccounts", "Service accounts it is granted to."),
 ];
-const DEFAULT: &[Column] = &[NAME, CREATED];
-
-/// The columns of a kind, those of `-o wide` included.
-pub fn columns(kind: &Kind) -> &'static [Column] {
-    match (kind.group, kind.plural) {
-        ("", "pods") => PODS,
-        ("", "services") => SERVICES,
-        ("", "endpoints") => ENDPOINTS,
-        ("", "nodes") => NODES,
-        ("", "namespaces") => NAMESPACES,
-        ("", "configmaps") => CONFIG_MAPS,
-        ("", "secrets") => SECRETS,
-        ("", "serviceaccounts") => NAME_AND_AGE,
-        ("" | "events.k8s.io", "events") => EVENTS,
-        ("apps", "deployments") => DEPLOYMENTS,
-        ("apps", "replicasets") => REPLICA_SETS,
-        ("discovery.k8s.io", "endpointslices") => ENDPOINT_SLICES,
-        ("coordination.k8s.io", "leases") => LEASES,
-        ("scheduling.k8s.io", "priorityclasses") => PRIORITY_CLASSES,
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => BINDINGS,
-        _ => DEFAULT,
-    }
-}
+pub(crate) const NAME_AND_CREATED: &[Column] = &[NAME, CREATED];

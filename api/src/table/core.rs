@@ -22,7 +22,7 @@ fn name(object: &Value) -> Value {
 }
 
 /// Service.
-pub(super) fn service(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn service(object: &Value, now: OffsetDateTime) -> Row {
     Row::new(vec![
         name(object),
         text(object, "/spec/type").into(),
@@ -68,7 +68,7 @@ fn service_ports(object: &Value) -> String {
 }
 
 /// Endpoints.
-pub(super) fn endpoints(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn endpoints(object: &Value, now: OffsetDateTime) -> Row {
     let mut list = Vec::new();
     for subset in items(object, "/subsets") {
         let ips = || items(subset, "/addresses").iter().map(|a| text(a, "/ip"));
@@ -89,7 +89,7 @@ fn join_host_port(ip: &str, port: i64) -> String {
 }
 
 /// `discovery.k8s.io/v1` EndpointSlice.
-pub(super) fn endpoint_slice(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn endpoint_slice(object: &Value, now: OffsetDateTime) -> Row {
     let ports: Vec<String> = items(object, "/ports")
         .iter()
         .map(|p| match at(p, "/port").and_then(Value::as_i64) {
@@ -112,7 +112,7 @@ pub(super) fn endpoint_slice(object: &Value, now: OffsetDateTime) -> Row {
 }
 
 /// Node.
-pub(super) fn node(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn node(object: &Value, now: OffsetDateTime) -> Row {
     let ready = items(object, "/status/conditions").iter().find(|c| text(c, "/type") == "Ready");
     let mut status = match ready.map(|c| text(c, "/status")) {
         Some("True") => "Ready",
@@ -161,18 +161,18 @@ fn node_address<'a>(object: &'a Value, wanted: &str) -> &'a str {
 }
 
 /// Namespace.
-pub(super) fn namespace(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn namespace(object: &Value, now: OffsetDateTime) -> Row {
     Row::new(vec![name(object), text(object, "/status/phase").into(), age(object, now)])
 }
 
 /// ConfigMap.
-pub(super) fn config_map(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn config_map(object: &Value, now: OffsetDateTime) -> Row {
     let entries = size(object, "/data") + size(object, "/binaryData");
     Row::new(vec![name(object), entries.into(), age(object, now)])
 }
 
 /// Secret: the number of entries, never their content.
-pub(super) fn secret(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn secret(object: &Value, now: OffsetDateTime) -> Row {
     Row::new(vec![
         name(object),
         text(object, "/type").into(),
@@ -182,17 +182,17 @@ pub(super) fn secret(object: &Value, now: OffsetDateTime) -> Row {
 }
 
 /// ServiceAccount and every kind that shows its name and age only.
-pub(super) fn name_and_age(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn name_and_age(object: &Value, now: OffsetDateTime) -> Row {
     Row::new(vec![name(object), age(object, now)])
 }
 
 /// `coordination.k8s.io/v1` Lease.
-pub(super) fn lease(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn lease(object: &Value, now: OffsetDateTime) -> Row {
     Row::new(vec![name(object), text(object, "/spec/holderIdentity").into(), age(object, now)])
 }
 
 /// Event of the core group and of `events.k8s.io`, whose fields bear other names.
-pub(super) fn event(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn event(object: &Value, now: OffsetDateTime) -> Row {
     let pick = |keys: [&str; 2]| opt_text(object, keys[0]).or(opt_text(object, keys[1]));
     let created = pick(["/firstTimestamp", "/deprecatedFirstTimestamp"]);
     let first = since(created.or(opt_text(object, "/eventTime")), now);
@@ -241,7 +241,7 @@ fn event_source(object: &Value) -> String {
 }
 
 /// `scheduling.k8s.io/v1` PriorityClass.
-pub(super) fn priority_class(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn priority_class(object: &Value, now: OffsetDateTime) -> Row {
     Row::new(vec![
         name(object),
         int(object, "/value").into(),

@@ -21,7 +21,7 @@ struct Summary {
 }
 
 /// Renders one pod.
-pub(super) fn row(pod: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn row(pod: &Value, now: OffsetDateTime) -> Row {
     let summary = summarize(pod);
     let restarts = match summary.last_restart {
         Some(at) if summary.restarts != 0 => {

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Role, ClusterRole and the kinds without printer of their own: name and creation time.
-pub(super) fn name_and_created(object: &Value) -> Row {
+pub(crate) fn name_and_created(object: &Value) -> Row {
     Row::new(vec![
         text(object, "/metadata/name").into(),
         text(object, "/metadata/creationTimestamp").into(),
@@ -17,7 +17,7 @@ pub(super) fn name_and_created(object: &Value) -> Row {
 }
 
 /// RoleBinding and ClusterRoleBinding.
-pub(super) fn binding(object: &Value, now: OffsetDateTime) -> Row {
+pub(crate) fn binding(object: &Value, now: OffsetDateTime) -> Row {
     let role = format!("{}/{}", text(object, "/roleRef/kind"), text(object, "/roleRef/name"));
     let subjects = |kind: &str| {
         items(object, "/subjects")

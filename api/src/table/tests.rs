@@ -158,6 +158,97 @@ fn workloads() {
 }
 
 #[test]
+fn controllers_of_pods() {
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"nodeSelector": {"disk": "ssd"},
+        "containers": [{"name": "c", "image": "i:1"}, {"name": "d", "image": "j:1"}]}});
+    let set = json!({"metadata": meta("s"), "spec": {"replicas": 3, "template": template},
+        "status": {"readyReplicas": 2}});
+    assert_eq!(cells(kind::STATEFUL_SET, &set), ["s", "2/3", "5m", "c,d", "i:1,j:1"]);
+    let daemons = json!({"metadata": meta("d"), "spec": {"selector": {"matchLabels": {"a": "b"}},
+        "template": template}, "status": {"desiredNumberScheduled": 4, "currentNumberScheduled": 3,
+        "numberReady": 2, "updatedNumberScheduled": 1, "numberAvailable": 2}});
+    assert_eq!(
+        cells(kind::DAEMON_SET, &daemons),
+        ["d", "4", "3", "2", "1", "2", "disk=ssd", "5m", "c,d", "i:1,j:1", "a=b"]
+    );
+    let controller = json!({"metadata": meta("r"), "spec": {"replicas": 2, "selector": {"a": "b"},
+        "template": template}, "status": {"replicas": 1}});
+    assert_eq!(
+        cells(kind::REPLICATION_CONTROLLER, &controller),
+        ["r", "2", "1", "0", "5m", "c,d", "i:1,j:1", "a=b"]
+    );
+    let stored = json!({"metadata": meta("t"), "template": template});
+    assert_eq!(cells(kind::POD_TEMPLATE, &stored), ["t", "c,d", "i:1,j:1", "a=b"]);
+    let mut revision = json!({"metadata": meta("v"), "revision": 7});
+    assert_eq!(cells(kind::CONTROLLER_REVISION, &revision), ["v", "<none>", "7", "5m"]);
+    revision["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "s", "controller": true}]);
+    assert_eq!(cells(kind::CONTROLLER_REVISION, &revision)[1], "statefulset.apps/s");
+}
+
+#[test]
+fn jobs() {
+    let job =
+        |spec: Value, status: Value| json!({"metadata": meta("j"), "spec": spec, "status": status});
+    let ended = |word: &str| {
+        json!({"conditions": [{"type": word, "status": "True"}], "succeeded": 1,
+        "startTime": "2026-01-02T11:58:00Z", "completionTime": "2026-01-02T11:58:05Z"})
+    };
+    for (object, want) in [
+        (job(json!({"completions": 1}), ended("Complete")), ["Complete", "1/1", "5s"]),
+        (job(json!({"completions": 3}), ended("Failed")), ["Failed", "1/3", "5s"]),
+        (job(json!({"parallelism": 2}), json!({})), ["Running", "0/1 of 2", ""]),
+        (job(json!({}), json!({"startTime": "2026-01-02T11:59:00Z"})), ["Running", "0/1", "60s"]),
+    ] {
+        assert_eq!(cells(kind::JOB, &object)[1..4], want);
+    }
+    let mut cron = json!({"metadata": meta("c"), "spec": {"schedule": "* * * * *", "suspend": false},
+        "status": {}});
+    assert_eq!(
+        cells(kind::CRON_JOB, &cron)[..7],
+        ["c", "* * * * *", "<none>", "False", "0", "<none>", "5m"]
+    );
+    cron["status"] = json!({"active": [{}], "lastScheduleTime": "2026-01-02T11:59:30Z"});
+    assert_eq!(cells(kind::CRON_JOB, &cron)[4..6], ["1", "30s"]);
+}
+
+#[test]
+fn volumes_and_claims() {
+    let mut claim = json!({"metadata": meta("c"), "spec": {"storageClassName": "fast",
+        "volumeMode": "Filesystem", "accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Pending"}});
+    assert_eq!(
+        cells(kind::PERSISTENT_VOLUME_CLAIM, &claim),
+        ["c", "Pending", "", "", "", "fast", "<unset>", "5m", "Filesystem"]
+    );
+    claim["spec"]["volumeName"] = "v".into();
+    claim["status"] = json!({"phase": "Bound", "capacity": {"storage": "2Gi"},
+        "accessModes": ["ReadWriteMany", "ReadWriteOnce"]});
+    assert_eq!(
+        cells(kind::PERSISTENT_VOLUME_CLAIM, &claim)[1..5],
+        ["Bound", "v", "2Gi", "RWO,RWX"]
+    );
+    let volume = json!({"metadata": meta("v"), "spec": {"capacity": {"storage": "2Gi"},
+        "accessModes": ["ReadWriteOncePod"], "persistentVolumeReclaimPolicy": "Retain",
+        "claimRef": {"namespace": "d", "name": "c"}}, "status": {"phase": "Bound"}});
+    assert_eq!(
+        cells(kind::PERSISTENT_VOLUME, &volume),
+        ["v", "2Gi", "RWOP", "Retain", "Bound", "d/c", "", "<unset>", "", "5m", "<unset>"]
+    );
+}
+
+#[test]
+fn signing_requests() {
+    let mut request = json!({"metadata": meta("r"), "spec": {"signerName": "a.b/c", "username": "jane"},
+        "status": {}});
+    let shown = cells(kind::CERTIFICATE_SIGNING_REQUEST, &request);
+    assert_eq!(shown, ["r", "5m", "a.b/c", "jane", "<none>", "Pending"]);
+    request["spec"]["expirationSeconds"] = 86_400.into();
+    request["status"] = json!({"conditions": [{"type": "Approved"}], "certificate": "QQ=="});
+    let shown = cells(kind::CERTIFICATE_SIGNING_REQUEST, &request);
+    assert_eq!(shown[4..], ["24h", "Approved,Issued"]);
+}
+
+#[test]
 fn services_and_endpoints() {
     let service = |spec: Value| json!({"metadata": meta("s"), "spec": spec});
     let object = service(json!({"type": "NodePort", "clusterIP": "10.96.0.5",

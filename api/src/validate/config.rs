@@ -12,7 +12,7 @@ use crate::name;
 const MAX_BYTES: usize = 1024 * 1024;
 const FROZEN: &str = "field is immutable when `immutable` is set";
 
-pub(super) fn config_map(out: &mut Errors, object: &Value) {
+pub(crate) fn config_map(out: &mut Errors, object: &Value) {
     let mut total = 0;
     for (key, value) in entries(object, "data") {
         each(out, &format!("data[{key}]"), &key.as_str().into(), name::config_key(key));
@@ -33,7 +33,7 @@ pub(super) fn config_map(out: &mut Errors, object: &Value) {
     }
 }
 
-pub(super) fn config_map_update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn config_map_update(out: &mut Errors, new: &Value, old: &Value) {
     frozen(out, new, old, &["data", "binaryData"]);
 }
 
@@ -55,7 +55,7 @@ fn frozen(out: &mut Errors, new: &Value, old: &Value, fields: &[&str]) {
     }
 }
 
-pub(super) fn secret(out: &mut Errors, object: &Value) {
+pub(crate) fn secret(out: &mut Errors, object: &Value) {
     let mut total = 0;
     for (key, value) in entries(object, "data") {
         each(out, &format!("data[{key}]"), &key.as_str().into(), name::config_key(key));
@@ -110,7 +110,7 @@ fn registry_login(out: &mut Errors, object: &Value, key: &str) {
     }
 }
 
-pub(super) fn secret_update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn secret_update(out: &mut Errors, new: &Value, old: &Value) {
     immutable(out, "type", &new["type"], &old["type"]);
     frozen(out, new, old, &["data"]);
 }

@@ -15,7 +15,7 @@ const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_PORTS: usize = 20_000;
 
-pub(super) fn endpoints(out: &mut Errors, object: &Value) {
+pub(crate) fn endpoints(out: &mut Errors, object: &Value) {
     for (i, subset) in items(object, "subsets").iter().enumerate() {
         let path = format!("subsets[{i}]");
         let (ready, waiting) = (items(subset, "addresses"), items(subset, "notReadyAddresses"));
@@ -71,7 +71,7 @@ fn endpoint_ip(out: &mut Errors, path: &str, address: &str) {
     }
 }
 
-pub(super) fn slice(out: &mut Errors, object: &Value) {
+pub(crate) fn slice(out: &mut Errors, object: &Value) {
     const TYPES: &[&str] = &["FQDN", "IPv4", "IPv6"];
     one_of(out, "addressType".into(), &object["addressType"], TYPES);
     let endpoints = items(object, "endpoints");
@@ -134,6 +134,6 @@ fn slice_ports(out: &mut Errors, ports: &[Value]) {
     }
 }
 
-pub(super) fn slice_update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn slice_update(out: &mut Errors, new: &Value, old: &Value) {
     immutable(out, "addressType", &new["addressType"], &old["addressType"]);
 }

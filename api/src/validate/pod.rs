@@ -14,7 +14,7 @@ use crate::name;
 /// Largest uid or gid.
 const MAX_ID: i64 = 2_147_483_647;
 
-pub(super) fn create(out: &mut Errors, pod: &Value) {
+pub(crate) fn create(out: &mut Errors, pod: &Value) {
     spec(out, "spec", &pod["spec"]);
     if !items(&pod["spec"], "ephemeralContainers").is_empty() {
         out.push(FieldError::forbidden("spec.ephemeralContainers", "cannot be set on create"));

@@ -10,7 +10,7 @@ use crate::name;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
-pub(super) fn role(out: &mut Errors, object: &Value, namespaced: bool) {
+pub(crate) fn role(out: &mut Errors, object: &Value, namespaced: bool) {
     for (i, rule) in items(object, "rules").iter().enumerate() {
         let path = format!("rules[{i}]");
         if items(rule, "verbs").is_empty() {
@@ -69,7 +69,7 @@ pub(super) fn role(out: &mut Errors, object: &Value, namespaced: bool) {
     }
 }
 
-pub(super) fn binding(out: &mut Errors, object: &Value, namespaced: bool) {
+pub(crate) fn binding(out: &mut Errors, object: &Value, namespaced: bool) {
     let role = &object["roleRef"];
     let group = text(role, "apiGroup");
     if group != GROUP {
@@ -124,7 +124,7 @@ fn subject(out: &mut Errors, path: &str, subject: &Value) {
     }
 }
 
-pub(super) fn binding_update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn binding_update(out: &mut Errors, new: &Value, old: &Value) {
     if new["roleRef"] != old["roleRef"] {
         let role = new["roleRef"].clone();
         out.push(FieldError::invalid("roleRef", role, "cannot change roleRef"));

@@ -14,7 +14,7 @@ use crate::name;
 /// Longest stickiness, seconds.
 const MAX_AFFINITY_SECONDS: i64 = 86_400;
 
-pub(super) fn create(out: &mut Errors, object: &Value) {
+pub(crate) fn create(out: &mut Errors, object: &Value) {
     let spec = &object["spec"];
     let kind = text(spec, "type");
     let headless =
@@ -171,7 +171,7 @@ fn traffic(out: &mut Errors, spec: &Value, kind: &str) {
     }
 }
 
-pub(super) fn update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn update(out: &mut Errors, new: &Value, old: &Value) {
     let (new, old) = (&new["spec"], &old["spec"]);
     let before = text(old, "clusterIP");
     let external = |spec: &Value| text(spec, "type") == "ExternalName";

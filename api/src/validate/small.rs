@@ -15,7 +15,7 @@ const MAX_PRIORITY: i64 = 1_000_000_000;
 /// Shortest lifetime of a requested token, seconds.
 const MIN_TOKEN_SECONDS: i64 = 600;
 
-pub(super) fn node(out: &mut Errors, object: &Value) {
+pub(crate) fn node(out: &mut Errors, object: &Value) {
     const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
     let mut seen = HashSet::new();
     for (i, taint) in items(&object["spec"], "taints").iter().enumerate() {
@@ -50,7 +50,7 @@ fn is_cidr(text: &str) -> bool {
     })
 }
 
-pub(super) fn node_update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn node_update(out: &mut Errors, new: &Value, old: &Value) {
     let (new, old) = (&new["spec"], &old["spec"]);
     if !items(old, "podCIDRs").is_empty() && new["podCIDRs"] != old["podCIDRs"] {
         out.push(FieldError::forbidden(
@@ -66,7 +66,7 @@ pub(super) fn node_update(out: &mut Errors, new: &Value, old: &Value) {
     }
 }
 
-pub(super) fn lease(out: &mut Errors, object: &Value) {
+pub(crate) fn lease(out: &mut Errors, object: &Value) {
     let spec = &object["spec"];
     for (field, least, detail) in [
         ("leaseDurationSeconds", 1, "must be greater than 0"),
@@ -81,7 +81,7 @@ pub(super) fn lease(out: &mut Errors, object: &Value) {
     }
 }
 
-pub(super) fn event(out: &mut Errors, object: &Value) {
+pub(crate) fn event(out: &mut Errors, object: &Value) {
     let involved = text(&object["involvedObject"], "namespace");
     let own = text(&object["metadata"], "namespace");
     // Events about cluster-scoped objects live in the default namespace.
@@ -94,7 +94,7 @@ pub(super) fn event(out: &mut Errors, object: &Value) {
     }
 }
 
-pub(super) fn new_event(out: &mut Errors, object: &Value) {
+pub(crate) fn new_event(out: &mut Errors, object: &Value) {
     for field in ["reportingController", "reportingInstance", "action", "reason", "eventTime"] {
         required(out, field.to_owned(), &object[field]);
     }
@@ -105,7 +105,7 @@ pub(super) fn new_event(out: &mut Errors, object: &Value) {
     }
 }
 
-pub(super) fn priority_class(out: &mut Errors, object: &Value) {
+pub(crate) fn priority_class(out: &mut Errors, object: &Value) {
     let system = text(&object["metadata"], "name").starts_with("system-");
     if !system && object["value"].as_i64().unwrap_or(0) > MAX_PRIORITY {
         out.push(FieldError::forbidden(
@@ -117,7 +117,7 @@ pub(super) fn priority_class(out: &mut Errors, object: &Value) {
     one_of(out, "preemptionPolicy".into(), policy, &["Never", "PreemptLowerPriority"]);
 }
 
-pub(super) fn priority_class_update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn priority_class_update(out: &mut Errors, new: &Value, old: &Value) {
     for field in ["value", "preemptionPolicy"] {
         if new[field] != old[field] {
             out.push(FieldError::forbidden(field, "may not be changed in an update."));
@@ -125,7 +125,7 @@ pub(super) fn priority_class_update(out: &mut Errors, new: &Value, old: &Value) 
     }
 }
 
-pub(super) fn binding(out: &mut Errors, object: &Value) {
+pub(crate) fn binding(out: &mut Errors, object: &Value) {
     let target = &object["target"];
     let kind = text(target, "kind");
     if !matches!(kind, "" | "Node") {
@@ -134,7 +134,7 @@ pub(super) fn binding(out: &mut Errors, object: &Value) {
     required(out, "target.name".into(), &target["name"]);
 }
 
-pub(super) fn token_request(out: &mut Errors, object: &Value) {
+pub(crate) fn token_request(out: &mut Errors, object: &Value) {
     let seconds = object["spec"]["expirationSeconds"].as_i64().unwrap_or(0);
     if seconds < MIN_TOKEN_SECONDS {
         out.push(FieldError::invalid(
@@ -152,7 +152,7 @@ pub(super) fn token_request(out: &mut Errors, object: &Value) {
 }
 
 /// Access reviews; `subject` says whether the spec names one.
-pub(super) fn access_review(out: &mut Errors, object: &Value, subject: bool) {
+pub(crate) fn access_review(out: &mut Errors, object: &Value, subject: bool) {
     let spec = &object["spec"];
     match (spec["resourceAttributes"].is_null(), spec["nonResourceAttributes"].is_null()) {
         (false, false) => out.push(FieldError::invalid(

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{defaults, schema};
+use crate::{defaults, kind, schema};
 
 pub(super) fn ready(kind: &Kind, mut object: Value) -> Value {
     schema::check_types(kind, &object).unwrap();
@@ -22,7 +22,7 @@ pub(super) fn pod(patch: Value) -> Value {
     pod
 }
 
-fn lay(base: &mut Value, patch: Value) {
+pub(super) fn lay(base: &mut Value, patch: Value) {
     match (base, patch) {
         (Value::Object(base), Value::Object(patch)) => {
             for (key, value) in patch {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::kind;
+
 use super::{
     tests::{container, errors, pod, ready},
     *,

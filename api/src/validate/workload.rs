@@ -11,7 +11,7 @@ use super::{
 };
 use crate::name;
 
-pub(super) fn deployment(out: &mut Errors, object: &Value) {
+pub(crate) fn deployment(out: &mut Errors, object: &Value) {
     let spec = &object["spec"];
     common(out, spec);
     strategy(out, &spec["strategy"]);
@@ -28,11 +28,11 @@ pub(super) fn deployment(out: &mut Errors, object: &Value) {
     }
 }
 
-pub(super) fn replica_set(out: &mut Errors, object: &Value) {
+pub(crate) fn replica_set(out: &mut Errors, object: &Value) {
     common(out, &object["spec"]);
 }
 
-pub(super) fn update(out: &mut Errors, new: &Value, old: &Value) {
+pub(crate) fn update(out: &mut Errors, new: &Value, old: &Value) {
     immutable(out, "spec.selector", &new["spec"]["selector"], &old["spec"]["selector"]);
 }
 
@@ -128,7 +128,7 @@ fn rolling_update(out: &mut Errors, rolling: &Value) {
 }
 
 /// A count or a percentage; answers its number.
-fn amount(out: &mut Errors, path: &str, value: &Value) -> Option<i64> {
+pub(super) fn amount(out: &mut Errors, path: &str, value: &Value) -> Option<i64> {
     match value {
         Value::String(s) => {
             let number = s.strip_suffix('%').and_then(|p| p.parse::<u32>().ok());
@@ -148,7 +148,7 @@ fn amount(out: &mut Errors, path: &str, value: &Value) -> Option<i64> {
 }
 
 /// The scale subresource of both.
-pub(super) fn scale(out: &mut Errors, object: &Value) {
+pub(crate) fn scale(out: &mut Errors, object: &Value) {
     not_negative(out, "spec.replicas".into(), &object["spec"]["replicas"]);
     let own = text(&object["metadata"], "name");
     each(out, "metadata.name", &own.into(), name::dns1123_subdomain(own));

@@ -79,7 +79,8 @@ mod tests {
         let groups = document(false, "v2beta1");
         let apps = &groups["items"][0];
         assert_eq!(apps["metadata"]["name"], "apps");
-        let deployments = &apps["versions"][0]["resources"][0];
+        let resources = apps["versions"][0]["resources"].as_array().unwrap();
+        let deployments = resources.iter().find(|r| r["resource"] == "deployments").unwrap();
         assert_eq!(deployments["subresources"][0]["responseKind"]["kind"], "Scale");
         assert_eq!(deployments["scope"], "Namespaced");
     }

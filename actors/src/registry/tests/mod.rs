@@ -3,6 +3,7 @@
 mod access;
 mod deletes;
 mod figures;
+mod kinds;
 mod lists;
 mod quorum;
 mod services;
