@@ -27,6 +27,9 @@ async fn kubectl_explains_kinds_and_fields() {
         }
         let shown = kubectl.ok("explain deploy.spec.strategy.rollingUpdate.maxSurge").await;
         assert!(shown.contains("<IntOrString>"), "{shown}");
+        let nested = "explain cronjob.spec.jobTemplate.spec.template.spec.containers";
+        let shown = kubectl.ok(nested).await;
+        assert!(shown.contains("CronJob") && shown.contains("FIELD: containers"), "{shown}");
         let refused = kubectl.fails("explain pod.spec.nonsense").await;
         assert!(refused.contains("field \"nonsense\" does not exist"), "{refused}");
     }

@@ -203,6 +203,7 @@ impl Definitions {
             (true, true) => "merge,retainKeys",
             (true, false) => "merge",
             (false, true) => "retainKeys",
+            (false, false) if field.replace => "replace",
             (false, false) => return schema,
         };
         schema["x-kubernetes-patch-strategy"] = strategy.into();
