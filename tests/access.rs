@@ -1,5 +1,5 @@
-//! Who may do what and who sees it, with the real binary: the audit log, and
-//! what is encrypted at rest.
+//! Who may do what and who sees it, with the real binary: the audit log, what
+//! is encrypted at rest, and who holds tokens and certificates.
 
 mod support;
 
@@ -9,3 +9,7 @@ mod audit;
 mod encryption;
 #[path = "access/server.rs"]
 mod server;
+#[path = "access/signing.rs"]
+mod signing;
+#[path = "access/tokens.rs"]
+mod tokens;

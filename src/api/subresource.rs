@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web::Payload};
 use kabuki_actors::registry::Subresource;
 use kabuki_api::{
-    kind::{BINDING, EVICTION, Kind, SCALE, TOKEN_REQUEST},
+    kind::{BINDING, CERTIFICATE_SIGNING_REQUEST, EVICTION, Kind, SCALE, TOKEN_REQUEST},
     status::Status,
 };
 
@@ -35,6 +35,10 @@ pub(super) async fn serve(
     }
     match (name, call.verb) {
         ("status", "get") => read::get(face, call, kind).await,
+        ("approval", "get") => read::get(face, call, kind).await,
+        ("approval" | "status", "update" | "patch") if kind == CERTIFICATE_SIGNING_REQUEST => {
+            signing_request(face, call, kind, payload).await
+        }
         ("status", "update") => {
             write::update_part(face, call, kind, body(call, payload).await?, Subresource::Status)
                 .await
@@ -54,6 +58,31 @@ pub(super) async fn serve(
         ("token", _) => token(face, call, payload).await,
         _ => Err(Status::not_implemented(&format!("the subresource {}/{name}", kind.plural))),
     }
+}
+
+/// The decision on a request, or its certificate: who writes them must have the right to use its
+/// signer so (upstream: admission plugins CertificateApproval and CertificateSigning).
+async fn signing_request(
+    face: &Face,
+    call: &Call,
+    kind: &'static Kind,
+    payload: Payload,
+) -> Result<HttpResponse, Status> {
+    let approval = call.resource.as_ref().is_some_and(|r| r.subresource == "approval");
+    let (_, name) = call.object_name();
+    let request = face.registry.get_consistent(kind, "", name, "").await?;
+    let signer = request.value()["spec"]["signerName"].as_str().unwrap_or_default();
+    let verb = if approval { "approve" } else { "sign" };
+    if !face.authorizer.may_use_signer(&call.user, verb, signer) {
+        let text = format!("user not permitted to {verb} requests with signerName {signer:?}");
+        return Err(Status::forbidden(kind, name, &text));
+    }
+    let part = if approval { Subresource::Approval } else { Subresource::Status };
+    let body = body(call, payload).await?;
+    if call.verb == "patch" {
+        return write::patch_part(face, call, kind, body, part).await;
+    }
+    write::update_part(face, call, kind, body, part).await
 }
 
 async fn scale(

@@ -22,7 +22,7 @@ use crate::{
     api, backup,
     cmd::{ClusterOptions, MemberOptions},
     join::{self, MemberRequest},
-    pki::{ClusterPki, Credential, Issued, Roster, peer_configs},
+    pki::{ClusterPki, ClusterSigner, Credential, Issued, Roster, peer_configs},
 };
 
 /// How long a write may wait for a leader and a quorum before a client is told 503 or 504. A leader
@@ -142,7 +142,7 @@ pub(super) fn start_stage(
     kernel: &Kernel,
     machine: &str,
     registry: &Registry,
-    pki: &ClusterPki,
+    pki: &Arc<ClusterPki>,
     options: &MemberOptions,
 ) {
     let grace = Duration::from_secs(options.node_monitor_grace_period);
@@ -150,6 +150,7 @@ pub(super) fn start_stage(
         root_ca_pem: pki.ca.cert_pem().into(),
         node_grace: grace,
         orphan_quarantine: grace,
+        signer: Some(Arc::new(ClusterSigner(pki.clone()))),
         ..ControlConfig::default()
     };
     let args = LeaderGateArgs { registry: registry.clone(), config };

@@ -10,6 +10,7 @@ mod files;
 mod keeper;
 mod kubeconfig;
 mod roster;
+mod signing;
 mod tls;
 mod validity;
 
@@ -21,6 +22,7 @@ pub use files::{read_file, write_private, write_public};
 pub use keeper::{CertificateKeeper, CertificateKeeperArgs};
 pub use kubeconfig::{Kubeconfig, write_kubeconfig};
 pub use roster::{Kept, Renew, Roster};
+pub use signing::ClusterSigner;
 pub use tls::{
     api_server_config, certificate_identity, client_config, parse_certs, parse_key, peer_configs,
 };

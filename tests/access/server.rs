@@ -108,6 +108,23 @@ impl Server {
         self.send("POST", path, &[], Some(body))
     }
 
+    /// As the holder of a certificate and its key, PEM.
+    pub fn send_as(&self, pem: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let http = client(&self.path("data/admin.kubeconfig"), Some(pem));
+        http.and_then(|http| self.exchange(&http, method, path, &[], Some(body)))
+            .unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    /// Runs kubectl as the administrator: what it printed, and whether it was content.
+    pub fn kubectl(&self, program: &Path, line: &str) -> (String, bool) {
+        let mut command = Command::new(program);
+        command.arg(format!("--kubeconfig={}", self.path("data/admin.kubeconfig").display()));
+        command.arg(format!("--cache-dir={}", self.path("cache").display()));
+        let output = command.args(line.split_whitespace()).output().expect("kubectl");
+        let text = [output.stdout, output.stderr].concat();
+        (String::from_utf8_lossy(&text).into_owned(), output.status.success())
+    }
+
     /// As [`Server::send`], without a certificate.
     pub fn send_anonymously(
         &self,
@@ -116,7 +133,7 @@ impl Server {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Answer {
-        let http = client(&self.path("data/admin.kubeconfig"), false);
+        let http = client(&self.path("data/admin.kubeconfig"), Some(""));
         http.and_then(|http| self.exchange(&http, method, path, headers, body))
             .unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
@@ -128,7 +145,7 @@ impl Server {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, String> {
-        let http = client(&self.path("data/admin.kubeconfig"), true)?;
+        let http = client(&self.path("data/admin.kubeconfig"), None)?;
         self.exchange(&http, method, path, headers, body)
     }
 
@@ -168,8 +185,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.expect("runtime").block_on(future)
 }
 
-/// A client that trusts the cluster, with the administrator's certificate or without.
-fn client(kubeconfig: &Path, certificate: bool) -> Result<reqwest::Client, String> {
+/// A client that trusts the cluster, with the administrator's certificate, another one or (empty) none.
+fn client(kubeconfig: &Path, certificate: Option<&str>) -> Result<reqwest::Client, String> {
     use base64::Engine;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let text = std::fs::read_to_string(kubeconfig).map_err(|e| e.to_string())?;
@@ -180,11 +197,16 @@ fn client(kubeconfig: &Path, certificate: bool) -> Result<reqwest::Client, Strin
     };
     let user = &config["users"][0]["user"];
     let ca = decode(&config["clusters"][0]["cluster"]["certificate-authority-data"])?;
-    let mut pem = decode(&user["client-certificate-data"])?;
-    pem.extend(decode(&user["client-key-data"])?);
+    let pem = match certificate {
+        Some(given) => given.as_bytes().to_vec(),
+        None => {
+            let certificate = decode(&user["client-certificate-data"])?;
+            [certificate, decode(&user["client-key-data"])?].concat()
+        }
+    };
     let ca = reqwest::Certificate::from_pem(&ca).map_err(|e| e.to_string())?;
     let mut builder = reqwest::Client::builder();
-    if certificate {
+    if !pem.is_empty() {
         let identity = reqwest::Identity::from_pem(&pem).map_err(|e| e.to_string())?;
         builder = builder.identity(identity);
     }

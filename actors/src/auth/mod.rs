@@ -8,6 +8,7 @@ mod attributes;
 mod authenticator;
 mod authorizer;
 mod bootstrap_token;
+mod certificates;
 mod escalation;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -24,8 +25,14 @@ pub use authenticator::{AuthError, Authenticator};
 pub use authorizer::Authorizer;
 pub(crate) use authorizer::RbacCache;
 pub use bootstrap_token::{BootstrapError, BootstrapToken, JoinRole, NewToken};
+#[cfg(test)]
+pub(crate) use certificates::tests::pem as test_request;
+pub use certificates::{
+    API_CLIENT_SIGNER, CertificateRequest, CertificateSigner, CertificateUse,
+    KUBELET_CLIENT_SIGNER, KUBELET_SERVING_SIGNER,
+};
 pub use keys::{BoundRef, Claims, KeyError, KubernetesClaims, ServiceAccountKeys, SubjectRef};
 pub use review::Reviews;
 pub use rules::Rule;
 pub use token_store::TokenStore;
-pub use user::UserInfo;
+pub use user::{MASTERS, UserInfo};

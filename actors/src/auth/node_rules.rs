@@ -24,6 +24,9 @@ const RULES: &[(&[&str], &str, &[&str])] = &[
     (&["get", "list", "watch"], "", &["namespaces"]),
     (&["create", "get", "update", "patch", "delete"], "coordination.k8s.io", &["leases"]),
     (&["get", "list", "watch"], "scheduling.k8s.io", &["priorityclasses"]),
+    (&["create", "get", "list", "watch"], "certificates.k8s.io", &["certificatesigningrequests"]),
+    (&["get", "list", "watch"], "node.k8s.io", &["runtimeclasses"]),
+    (&["get", "list", "watch"], "storage.k8s.io", &["csidrivers"]),
 ];
 
 /// Whether a node may do this.

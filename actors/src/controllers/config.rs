@@ -2,6 +2,8 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
+use crate::auth::CertificateSigner;
+
 /// Settings of the control plane.
 #[derive(Debug, Clone)]
 pub struct ControlConfig {
@@ -18,6 +20,8 @@ pub struct ControlConfig {
     pub pod_cidr: (Ipv4Addr, u8),
     /// Prefix length of one node's part of it.
     pub node_cidr_bits: u8,
+    /// Signs approved certificate requests; without it they stay approved.
+    pub signer: Option<Arc<dyn CertificateSigner>>,
 }
 
 impl Default for ControlConfig {
@@ -29,6 +33,7 @@ impl Default for ControlConfig {
             orphan_quarantine: Duration::from_secs(40),
             pod_cidr: (Ipv4Addr::new(10, 244, 0, 0), 16),
             node_cidr_bits: 24,
+            signer: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! generic actor carries out through a fenced registry. What is deliberately not here: caches (the
 //! store's state in memory is the cache) and leader election (see [`LeaderGate`]).
 
+mod certificates;
 mod claim;
 mod config;
 mod deployment;
@@ -27,6 +28,7 @@ pub use config::ControlConfig;
 pub use leader_gate::{LeaderGate, LeaderGateArgs};
 
 use crate::{
+    auth::Authorizer,
     kernel::{ChildSpec, SupervisorRef},
     registry::Registry,
 };
@@ -36,6 +38,7 @@ use framework::{Backend, Controller, EventRecorder, Reconciler, ReconcilerArgs, 
 /// this member leads.
 pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig) {
     let recorder = parent.start::<EventRecorder>("events", registry.clone(), ChildSpec::default());
+    let authorizer = Authorizer::new(registry.clone());
     let stage: Arc<dyn Backend> = Stage::new(registry, recorder);
     let cast = Cast { parent, stage };
     cast.play("serviceaccount", small::ServiceAccountController);
@@ -55,6 +58,11 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     cast.play("bootstrap-token", small::BootstrapTokenCleaner);
     cast.play("event-ttl", small::EventCleaner);
     cast.play("clusterrole-aggregation", small::ClusterRoleAggregation);
+    cast.play("certificate-approving", certificates::Approver::new(authorizer));
+    if let Some(authority) = config.signer.clone() {
+        cast.play("certificate-signing", certificates::Signer { authority });
+    }
+    cast.play("certificate-cleaner", certificates::Cleaner);
 }
 
 struct Cast<'a> {

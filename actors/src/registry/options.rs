@@ -65,6 +65,8 @@ pub enum Subresource {
     Status,
     /// `spec.finalizers` of a Namespace.
     Finalize,
+    /// The decision on a CertificateSigningRequest.
+    Approval,
     /// What [`super::Registry::bind`] writes: node, condition and annotations of a Pod at once. No
     /// endpoint takes it.
     Binding,

@@ -202,7 +202,7 @@ pub(super) fn before_update(
     }
     match sub {
         Subresource::Main => keep_for_main(kind, old, new),
-        Subresource::Status => keep_for_status(kind, old, new),
+        Subresource::Status | Subresource::Approval => keep_for_status(kind, old, new),
         Subresource::Binding => {}
         Subresource::Finalize => {
             let finalizers = new["spec"]["finalizers"].take();

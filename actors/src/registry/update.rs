@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kabuki_api::{
-    kind::{Kind, SERVICE},
+    kind::{CERTIFICATE_SIGNING_REQUEST, Kind, SERVICE},
     status::Status,
     validate::{self, FieldError},
 };
@@ -197,6 +197,10 @@ impl Registry {
         }
         strategy::before_update(kind, before, &mut object, sub)?;
         admission::on_update(self, info, kind, before, &mut object, sub)?;
+        if kind == CERTIFICATE_SIGNING_REQUEST {
+            let now = strategy::stamp(self.now());
+            admission::certificates::update(before, &mut object, sub, &now);
+        }
         let authorizer = Authorizer::new(self.clone());
         authorizer.check_escalation(&info.user, kind, old.namespace(), Some(before), &object)?;
         let mut allocation = service::Allocation::default();

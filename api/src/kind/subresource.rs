@@ -50,7 +50,7 @@ const SCALE: Subresource =
 pub(super) const STATUS_ONLY: &[Subresource] = &[STATUS];
 /// Of CertificateSigningRequest.
 pub(super) const OF_SIGNING_REQUEST: &[Subresource] =
-    &[sub("approval", None, GET_PATCH_UPDATE, false), STATUS];
+    &[sub("approval", None, GET_PATCH_UPDATE, true), STATUS];
 /// Of kinds with a number of replicas.
 pub(super) const SCALABLE: &[Subresource] = &[SCALE, STATUS];
 /// Of Namespace.

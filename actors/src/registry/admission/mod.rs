@@ -1,6 +1,7 @@
 //! The admission plugins that are built in, as pure functions over a [`View`]: they may change the
 //! object or refuse the request. Order and texts are upstream's.
 
+pub(super) mod certificates;
 mod node_restriction;
 mod pod;
 mod service_account;
@@ -8,7 +9,7 @@ mod service_account;
 pub(super) use pod::SYSTEM_CLASSES;
 
 use kabuki_api::{
-    kind::{self, Kind, NAMESPACE, NODE, POD},
+    kind::{self, CERTIFICATE_SIGNING_REQUEST, Kind, NAMESPACE, NODE, POD},
     status::Status,
 };
 use serde_json::{Value, json};
@@ -36,6 +37,8 @@ pub(super) fn on_create(
         node_restriction::create_pod(info, object)?;
         pod::priority(view, object)?;
         pod::default_tolerations(object);
+    } else if kind == CERTIFICATE_SIGNING_REQUEST {
+        certificates::create(info, object)?;
     } else if kind == kind::PRIORITY_CLASS {
         pod::check_priority_class(info, object)?;
     } else if kind == NODE {

@@ -17,8 +17,25 @@ use super::{
 
 /// Namespace of node leases.
 const LEASE_NAMESPACE: &str = "kube-node-lease";
-/// Labels a node must not give itself: they say where trusted workloads may run.
-const RESTRICTED_LABELS: &str = "node-restriction.kubernetes.io/";
+/// Namespace of labels a node must not give itself: they say where trusted workloads may run.
+const RESTRICTED: &str = "node-restriction.kubernetes.io";
+/// Namespaces of Kubernetes' own labels, of which a node may set only those below.
+const KUBERNETES: [&str; 2] = ["kubernetes.io", "k8s.io"];
+/// Namespaces a node may use (kubelet `pkg/apis/well_known_labels.go`).
+const KUBELET: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+const KUBELET_LABELS: [&str; 11] = [
+    "kubernetes.io/hostname",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "node.kubernetes.io/instance-type",
+    "beta.kubernetes.io/instance-type",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+];
 
 fn node_of(info: &RequestInfo) -> Option<&str> {
     info.user.node_name()
@@ -65,25 +82,46 @@ pub(super) fn write_node(
     }
     let none = Value::Null;
     let before = old.map_or(&none, |o| &o["metadata"]["labels"]);
-    let after = &new["metadata"]["labels"];
-    if restricted(before) != restricted(after) {
-        let message = format!(
-            "node {node:?} is not allowed to set or change labels with prefix {RESTRICTED_LABELS}"
-        );
+    let forbidden = forbidden_labels(before, &new["metadata"]["labels"]);
+    if !forbidden.is_empty() {
+        let does = if old.is_some() { "modify labels" } else { "set the following labels" };
+        let message = format!("is not allowed to {does}: {}", forbidden.join(", "));
         return Err(Status::forbidden(NODE, name, &message));
     }
-    if let Some(old) = old
-        && old["spec"]["taints"] != new["spec"]["taints"]
-    {
-        let message = format!("node {node:?} is not allowed to modify taints");
-        return Err(Status::forbidden(NODE, name, &message));
+    let Some(old) = old else { return Ok(()) };
+    let changes = |part: &str, field: &str| old[part][field] != new[part][field];
+    for (part, field) in [("metadata", "ownerReferences"), ("spec", "taints")] {
+        if changes(part, field) {
+            let message = format!("node {node:?} is not allowed to modify {field}");
+            return Err(Status::forbidden(NODE, name, &message));
+        }
     }
     Ok(())
 }
 
-fn restricted(labels: &Value) -> Vec<(&String, &Value)> {
-    let Some(map) = labels.as_object() else { return Vec::new() };
-    map.iter().filter(|(k, _)| k.starts_with(RESTRICTED_LABELS)).collect()
+/// The labels that differ and are not a node's to set.
+fn forbidden_labels<'a>(before: &'a Value, after: &'a Value) -> Vec<&'a str> {
+    let names = |labels: &'a Value| labels.as_object().into_iter().flat_map(|m| m.keys());
+    let changed = names(before).chain(names(after)).map(String::as_str);
+    let mut found: Vec<&str> =
+        changed.filter(|l| before[*l] != after[*l] && !is_own_label(l)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn is_own_label(label: &str) -> bool {
+    let namespace = label.split_once('/').map_or("", |(namespace, _)| namespace);
+    let within = |domain: &str| {
+        namespace == domain
+            || namespace.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    };
+    if within(RESTRICTED) {
+        return false;
+    }
+    !KUBERNETES.iter().any(|d| within(d))
+        || KUBELET_LABELS.contains(&label)
+        || KUBELET.iter().any(|d| within(d))
 }
 
 pub(super) fn delete_node(info: &RequestInfo, object: &Object) -> Result<(), Status> {
@@ -136,7 +174,14 @@ mod tests {
         assert!(write_node(&node("b"), None, &itself).is_err());
         let labelled =
             json!({"metadata": {"name": "a", "labels": {"node-restriction.kubernetes.io/x": "y"}}});
-        assert!(write_node(&node("a"), Some(&itself), &labelled).is_err());
+        let refused = write_node(&node("a"), Some(&itself), &labelled).unwrap_err();
+        assert!(
+            refused
+                .message
+                .ends_with("is not allowed to modify labels: node-restriction.kubernetes.io/x"),
+            "{}",
+            refused.message
+        );
         let lease = |ns: &str| json!({"metadata": {"name": "a", "namespace": ns}});
         assert!(write_other(&node("a"), LEASE, &lease(LEASE_NAMESPACE)).is_ok());
         assert!(write_other(&node("a"), LEASE, &lease("default")).is_err());

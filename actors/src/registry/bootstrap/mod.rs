@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 
 use futures_util::future::try_join_all;
 
+mod controller_roles;
 mod namespace_roles;
 mod policy;
 mod roles;

@@ -4,6 +4,7 @@ use kabuki_api::kind::{CLUSTER_ROLE, CLUSTER_ROLE_BINDING, Kind, ROLE, ROLE_BIND
 use serde_json::{Value, json};
 
 use super::{
+    controller_roles::CONTROLLER_ROLES,
     namespace_roles::{NAMESPACE_BINDINGS, NAMESPACE_ROLES},
     roles::{AGGREGATED, BINDINGS, ROLES, RoleRow, RuleRow},
 };
@@ -24,6 +25,14 @@ pub(super) fn objects() -> Vec<(&'static Kind, &'static str, Value)> {
         let mut object = base(row.name, row.aggregates_to);
         object["rules"] = rules(row).into();
         out.push((CLUSTER_ROLE, "", object));
+    }
+    for (name, rows) in CONTROLLER_ROLES {
+        let full = format!("system:controller:{name}");
+        let mut object = base(&full, "");
+        object["rules"] = rows.iter().map(rule).collect();
+        out.push((CLUSTER_ROLE, "", object));
+        let subjects = [("ServiceAccount", *name)];
+        out.push((CLUSTER_ROLE_BINDING, "", binding(&full, "ClusterRole", &full, &subjects)));
     }
     for (name, subjects) in BINDINGS {
         out.push((CLUSTER_ROLE_BINDING, "", binding(name, "ClusterRole", name, subjects)));
