@@ -138,6 +138,28 @@ async fn stored_kinds(kubectl: &Kubectl, ns: &str) {
     let apply = format!("apply -n {ns} -f -");
     let made = kubectl.pipe(&apply, STORED).await;
     assert!(made.contains("statefulset.apps/db created"), "{made}");
+    let again = kubectl.pipe(&apply, STORED).await;
+    // As with kube-apiserver: kubectl sends the list of claim templates again, without its defaults.
+    assert_eq!(again.matches("unchanged").count(), 2, "{again}");
+    kubectl.ok(&format!("scale -n {ns} sts db --replicas=3")).await;
+    let shown = kubectl.ok(&format!("get -n {ns} sts,ds,pvc -o wide")).await;
+    assert!(
+        shown.contains("0/3") && shown.contains("<none>") && shown.contains("Pending"),
+        "{shown}"
+    );
+    let wrong = STORED.replace("serviceName: db", "serviceName: other");
+    let refused = kubectl.run_failing(&apply, &wrong).await;
+    assert!(refused.contains("updates to statefulset spec for fields other than"), "{refused}");
+    // Typed clients send protobuf from 1.32 on.
+    kubectl.ok(&format!("create job -n {ns} once --image=i:1")).await;
+    kubectl.ok(&format!("create cronjob -n {ns} often --image=i:1 --schedule='*/5 * * * *'")).await;
+    kubectl.ok(&format!("create job -n {ns} now --from=cronjob/often")).await;
+    let shown = kubectl.ok(&format!("get -n {ns} jobs,cj")).await;
+    assert!(shown.contains("0/1") && shown.contains("*/5 * * * *"), "{shown}");
+    assert!(kubectl.ok(&format!("describe -n {ns} job once")).await.contains("controller-uid"));
+    kubectl
+        .ok(&format!("delete -n {ns} sts/db ds/agent pvc/data job/once cronjob/often --wait=false"))
+        .await;
 }
 
 async fn deployment(kubectl: &Kubectl, ns: &str) {

@@ -3,8 +3,8 @@
 
 use k8s_openapi::{
     api::{
-        apps, authentication, batch, certificates, coordination, core, discovery, events, rbac,
-        scheduling,
+        apps, authentication, autoscaling, batch, certificates, coordination, core, discovery,
+        events, flowcontrol, networking, node, policy, rbac, scheduling, storage,
     },
     serde::{Serialize, de::DeserializeOwned},
 };
@@ -89,7 +89,78 @@ fn claim() -> Value {
 }
 
 #[test]
+fn kinds_of_networking_and_scaling() {
+    check::<networking::v1::Ingress>(
+        kind::INGRESS,
+        json!({"spec": {"rules": [{"host": "h", "http": {"paths": [{"path": "/", "pathType": "Prefix",
+            "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}]}, "status":
+            {"loadBalancer": {"ingress": [{"ip": "1.2.3.4", "ports": [{"port": 80, "protocol": "TCP"}]}]}}}),
+    );
+    check::<networking::v1::IngressClass>(
+        kind::INGRESS_CLASS,
+        json!({"spec": {"controller": "a/b", "parameters": {"kind": "K", "name": "n"}}}),
+    );
+    check::<networking::v1::NetworkPolicy>(
+        kind::NETWORK_POLICY,
+        json!({"spec": {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+            "ports": [{"port": "http"}, {"port": 1, "endPort": 2}]}]}}),
+    );
+    check::<policy::v1::PodDisruptionBudget>(
+        kind::POD_DISRUPTION_BUDGET,
+        json!({"spec": {"minAvailable": 0, "maxUnavailable": "5%", "selector": {}}, "status":
+            {"disruptedPods": {"p": "2024-01-01T00:00:00Z"}}}),
+    );
+    let target = json!({"kind": "Deployment", "name": "d"});
+    check::<autoscaling::v1::HorizontalPodAutoscaler>(
+        kind::HORIZONTAL_POD_AUTOSCALER_V1,
+        json!({"spec": {"scaleTargetRef": target, "maxReplicas": 2}, "status": {"currentReplicas": 0}}),
+    );
+    check::<autoscaling::v2::HorizontalPodAutoscaler>(
+        kind::HORIZONTAL_POD_AUTOSCALER,
+        json!({"spec": {"scaleTargetRef": target, "maxReplicas": 2,
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}},
+            "status": {"desiredReplicas": 0, "conditions": []}}),
+    );
+    check::<node::v1::RuntimeClass>(
+        kind::RUNTIME_CLASS,
+        json!({"handler": "h", "overhead": {"podFixed": {"cpu": "0.25"}}}),
+    );
+    check::<flowcontrol::v1::FlowSchema>(
+        kind::FLOW_SCHEMA,
+        json!({"spec": {"priorityLevelConfiguration": {"name": "p"}}, "status": {}}),
+    );
+    check::<flowcontrol::v1::PriorityLevelConfiguration>(
+        kind::PRIORITY_LEVEL_CONFIGURATION,
+        json!({"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue",
+            "queuing": {"queues": 1}}}}}),
+    );
+}
+
+#[test]
 fn storage_kinds() {
+    check::<storage::v1::StorageClass>(
+        kind::STORAGE_CLASS,
+        json!({"provisioner": "p", "allowVolumeExpansion": false, "allowedTopologies":
+            [{"matchLabelExpressions": [{"key": "k", "values": ["v"]}]}]}),
+    );
+    check::<storage::v1::CSIDriver>(kind::CSI_DRIVER, json!({"spec": {"attachRequired": false}}));
+    check::<storage::v1::CSINode>(
+        kind::CSI_NODE,
+        json!({"spec": {"drivers": [{"name": "d", "nodeID": "n", "allocatable": {"count": 0}}]}}),
+    );
+    check::<storage::v1::CSIStorageCapacity>(
+        kind::CSI_STORAGE_CAPACITY,
+        json!({"storageClassName": "c", "capacity": "1024Mi", "nodeTopology": {}}),
+    );
+    check::<storage::v1::VolumeAttachment>(
+        kind::VOLUME_ATTACHMENT,
+        json!({"spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}},
+            "status": {"attached": false}}),
+    );
+    check::<storage::v1::VolumeAttributesClass>(
+        kind::VOLUME_ATTRIBUTES_CLASS,
+        json!({"driverName": "d", "parameters": {"a": "b"}}),
+    );
     check::<core::v1::PersistentVolumeClaim>(
         kind::PERSISTENT_VOLUME_CLAIM,
         json!({"spec": claim(), "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}),

@@ -162,7 +162,7 @@ MERGE = {
     **{f"{m}Status.conditions": "merge=type" for m in (
         "apps.v1.ReplicaSet apps.v1.DaemonSet apps.v1.StatefulSet batch.v1.Job "
         "autoscaling.v2.HorizontalPodAutoscaler core.v1.PersistentVolumeClaim "
-        "core.v1.ReplicationController policy.v1.PodDisruptionBudget networking.v1.ServiceCIDR "
+        "core.v1.ReplicationController policy.v1.PodDisruptionBudget "
         "flowcontrol.v1.FlowSchema flowcontrol.v1.PriorityLevelConfiguration").split()},
     "policy.v1.PodDisruptionBudgetSpec.selector": "replace",
     "storage.v1.CSINodeSpec.drivers": "merge=name",

@@ -66,6 +66,10 @@ impl Registry {
         let mut options = DeleteOptions::from_value(&eviction["deleteOptions"])
             .map_err(|field| Status::bad_request(format!("deleteOptions.{field} is not valid")))?;
         options.dry_run |= info.dry_run;
+        let Some(found) = self.current(POD, ns, pod).await? else {
+            return Err(Status::not_found(POD, pod));
+        };
+        self.spend_budget(&found, options.dry_run).await?;
         let now = stamp(self.now());
         if !options.dry_run {
             self.modify(info, POD, ns, pod, Subresource::Status, &mut |value| {

@@ -9,6 +9,7 @@
 mod admission;
 mod binding;
 mod bootstrap;
+mod budget;
 mod canonical;
 mod create;
 mod delete;

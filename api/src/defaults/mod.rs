@@ -1,11 +1,15 @@
 //! Default values, as upstream's `SetDefaults_*` functions and create strategies set them. Applying
 //! them twice changes nothing. What needs allocation (cluster IPs, node ports) is not here.
 
+pub(crate) mod autoscaling;
 pub(crate) mod batch;
+pub(crate) mod flow;
+pub(crate) mod network;
 pub(crate) mod persistent;
 pub(crate) mod pod;
 pub(crate) mod service;
 pub(crate) mod status;
+pub(crate) mod storage;
 pub(crate) mod workload;
 
 use base64::Engine;

@@ -11,6 +11,7 @@ mod row;
 
 mod cluster;
 mod convert;
+mod network;
 mod storage;
 mod subresource;
 mod table;
@@ -19,6 +20,7 @@ mod workloads;
 pub use cluster::*;
 pub use convert::to_storage_version;
 pub use convert::to_version;
+pub use network::*;
 use serde_json::Value;
 pub use storage::*;
 pub use subresource::{GroupVersionKind, Subresource};

@@ -1,6 +1,6 @@
 //! The rows of the kind table.
 
-use super::{Kind, NameRule, cluster::*, storage::*, subresource as sub, workloads::*};
+use super::{Kind, NameRule, cluster::*, network::*, storage::*, subresource as sub, workloads::*};
 use serde_json::json;
 
 use crate::{defaults, table, validate};
@@ -277,16 +277,31 @@ pub(super) static SERVED: &[&Kind] = &[
     SELF_SUBJECT_ACCESS_REVIEW,
     SELF_SUBJECT_RULES_REVIEW,
     SUBJECT_ACCESS_REVIEW,
+    HORIZONTAL_POD_AUTOSCALER,
+    HORIZONTAL_POD_AUTOSCALER_V1,
     CRON_JOB,
     JOB,
     CERTIFICATE_SIGNING_REQUEST,
+    INGRESS_CLASS,
+    INGRESS,
+    NETWORK_POLICY,
+    POD_DISRUPTION_BUDGET,
     CLUSTER_ROLE_BINDING,
     CLUSTER_ROLE,
     ROLE_BINDING,
     ROLE,
+    CSI_DRIVER,
+    CSI_NODE,
+    CSI_STORAGE_CAPACITY,
+    STORAGE_CLASS,
+    VOLUME_ATTACHMENT,
+    VOLUME_ATTRIBUTES_CLASS,
     PRIORITY_CLASS,
     LEASE,
+    RUNTIME_CLASS,
     ENDPOINT_SLICE,
+    FLOW_SCHEMA,
+    PRIORITY_LEVEL_CONFIGURATION,
 ];
 
 /// Kinds that are bodies only.

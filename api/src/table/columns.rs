@@ -15,7 +15,7 @@ pub struct Column {
     pub description: &'static str,
 }
 
-const fn text(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn text(name: &'static str, description: &'static str) -> Column {
     Column { name, r#type: "string", format: "", priority: 0, description }
 }
 
@@ -23,22 +23,22 @@ const fn wide(name: &'static str, description: &'static str) -> Column {
     Column { name, r#type: "string", format: "", priority: 1, description }
 }
 
-const fn number(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn number(name: &'static str, description: &'static str) -> Column {
     Column { name, r#type: "integer", format: "", priority: 0, description }
 }
 
-const fn boolean(name: &'static str, description: &'static str) -> Column {
+pub(super) const fn boolean(name: &'static str, description: &'static str) -> Column {
     Column { name, r#type: "boolean", format: "", priority: 0, description }
 }
 
-const NAME: Column = Column {
+pub(super) const NAME: Column = Column {
     name: "Name",
     r#type: "string",
     format: "name",
     priority: 0,
     description: "Name of the object, unique within its namespace.",
 };
-const AGE: Column = text("Age", "Time since the object was created.");
+pub(super) const AGE: Column = text("Age", "Time since the object was created.");
 const CREATED: Column = text("Created At", "When the object was created.");
 const CONTAINERS: Column = wide("Containers", "Names of the containers of the template.");
 const IMAGES: Column = wide("Images", "Images of the containers of the template.");

@@ -3,14 +3,19 @@
 //! what `-o wide` adds). Pure: the time is passed in. Negotiating which rendering a client asked
 //! for is the HTTP face's part.
 
+pub(crate) mod autoscaling;
 pub(crate) mod columns;
 pub(crate) mod core;
 mod duration;
 mod field;
+pub(crate) mod ingress;
 pub(crate) mod network;
 pub(crate) mod pod;
 pub(crate) mod rbac;
 mod render;
+pub(crate) mod storage;
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;
 pub(crate) mod volume;

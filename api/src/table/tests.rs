@@ -10,7 +10,7 @@ fn now() -> OffsetDateTime {
     parse("2026-01-02T12:00:00Z").unwrap()
 }
 
-fn cells(kind: &Kind, object: &Value) -> Vec<String> {
+pub(super) fn cells(kind: &Kind, object: &Value) -> Vec<String> {
     let row = row(kind, object, now());
     assert_eq!(row.cells.len(), columns(kind).len(), "one cell per column of {}", kind.kind);
     row.cells
@@ -22,7 +22,7 @@ fn cells(kind: &Kind, object: &Value) -> Vec<String> {
         .collect()
 }
 
-fn meta(name: &str) -> Value {
+pub(super) fn meta(name: &str) -> Value {
     json!({"name": name, "namespace": "default", "creationTimestamp": "2026-01-02T11:55:00Z"})
 }
 

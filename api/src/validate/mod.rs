@@ -3,6 +3,7 @@
 //! Objects are pruned, of the right JSON types, and have their defaults. What needs the store
 //! (names taken, addresses in use, quota) is not here.
 
+pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod certificates;
 mod check;
@@ -13,16 +14,20 @@ mod cron;
 pub(crate) mod endpoints;
 mod environment;
 mod error;
+pub(crate) mod flow;
 mod meta;
+pub(crate) mod network;
 pub(crate) mod persistent;
 pub(crate) mod pod;
 pub(crate) mod pod_update;
+pub(crate) mod policy;
 mod probe;
 pub(crate) mod rbac;
 mod resources;
 mod scheduling;
 pub(crate) mod service;
 pub(crate) mod small;
+pub(crate) mod storage;
 mod volume;
 pub(crate) mod workload;
 
@@ -54,6 +59,8 @@ pub fn update(kind: &Kind, new: &Value, old: &Value) -> Vec<FieldError> {
 
 #[cfg(test)]
 mod controllers_tests;
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! What the server adds to new objects of kinds whose controllers make pods, and how they are deleted.
 
-use kabuki_api::kind::{DAEMON_SET, JOB, REPLICATION_CONTROLLER};
+use kabuki_api::kind::{
+    DAEMON_SET, HORIZONTAL_POD_AUTOSCALER, HORIZONTAL_POD_AUTOSCALER_V1, JOB, POD,
+    POD_DISRUPTION_BUDGET, REPLICATION_CONTROLLER,
+};
 use serde_json::json;
 
 use super::*;
@@ -64,4 +67,78 @@ async fn a_replication_controller_scales_and_leaves_its_pods() {
     let deleted = deleted.unwrap();
     assert!(!deleted.gone, "it waits until its pods are orphans");
     assert_eq!(deleted.object.value()["metadata"]["finalizers"], json!(["orphan"]));
+}
+
+#[tokio::test]
+async fn both_versions_of_autoscalers_are_one_object() {
+    let c = cluster().await;
+    let given = json!({"metadata": {"name": "h", "namespace": "default"}, "spec": {"maxReplicas": 3,
+        "scaleTargetRef": {"kind": "Deployment", "name": "d"}, "targetCPUUtilizationPercentage": 60}});
+    let made = c.make(HORIZONTAL_POD_AUTOSCALER_V1, given).await;
+    assert_eq!(made.value()["apiVersion"], "autoscaling/v1");
+    let v2 = c.get(HORIZONTAL_POD_AUTOSCALER, "default", "h").unwrap();
+    let target = &v2.value()["spec"]["metrics"][0]["resource"]["target"];
+    assert_eq!(target, &json!({"type": "Utilization", "averageUtilization": 60}));
+    assert_eq!(v2.value()["metadata"].get("annotations"), None);
+    let mut change = v2.value().clone();
+    change["spec"]["behavior"] = json!({"scaleDown": {"stabilizationWindowSeconds": 0}});
+    c.replace(HORIZONTAL_POD_AUTOSCALER, change, Subresource::Main).await.unwrap();
+    let v1 = c.get(HORIZONTAL_POD_AUTOSCALER_V1, "default", "h").unwrap();
+    assert_eq!(v1.value()["spec"]["targetCPUUtilizationPercentage"], 60);
+    let unchanged = c.replace(HORIZONTAL_POD_AUTOSCALER_V1, v1.value().clone(), Subresource::Main);
+    let unchanged = unchanged.await.unwrap().object;
+    assert_eq!(unchanged.revision(), v1.revision(), "what v1 has no fields for is not lost");
+}
+
+/// Three ready pods and a budget over them.
+async fn guarded(c: &Fixture, budget: Value) {
+    for name in ["a", "b", "c"] {
+        let mut given = pod(name);
+        given["metadata"]["labels"] = json!({"app": "x"});
+        given["spec"]["nodeName"] = "n".into();
+        c.make(POD, given).await;
+        let ready = |value: &mut Value| {
+            value["status"]["phase"] = "Running".into();
+            value["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+            true
+        };
+        c.update_with_retry(POD, "default", name, Subresource::Status, ready).await.unwrap();
+    }
+    let mut spec = budget;
+    spec["selector"] = json!({"matchLabels": {"app": "x"}});
+    let given = json!({"metadata": {"name": "g", "namespace": "default"}, "spec": spec});
+    c.make(POD_DISRUPTION_BUDGET, given).await;
+}
+
+#[tokio::test]
+async fn evictions_spend_the_budget() {
+    for budget in [json!({"minAvailable": 2}), json!({"maxUnavailable": "30%"})] {
+        let c = cluster().await;
+        guarded(&c, budget.clone()).await;
+        let evict = async |name: &str| {
+            c.evict(&internal(), "default", name, &json!({"metadata": {"name": name}})).await
+        };
+        evict("a").await.unwrap();
+        let status = evict("b").await.unwrap_err();
+        assert_eq!(status.code, 429, "{budget}");
+        assert_eq!(
+            status.message,
+            "Cannot evict pod as it would violate the pod's disruption budget."
+        );
+        let causes = &status.details.as_ref().unwrap().causes;
+        assert_eq!(
+            causes[0].message,
+            "The disruption budget g needs 2 healthy pods and has 2 currently"
+        );
+        let budget = c.get(POD_DISRUPTION_BUDGET, "default", "g").unwrap();
+        let written = &budget.value()["status"];
+        assert_eq!(
+            (&written["disruptionsAllowed"], &written["desiredHealthy"]),
+            (&json!(0), &json!(2))
+        );
+        let second = json!({"metadata": {"name": "h", "namespace": "default"},
+            "spec": {"minAvailable": 0, "selector": {}}});
+        c.make(POD_DISRUPTION_BUDGET, second).await;
+        assert_eq!(evict("b").await.unwrap_err().code, 500, "two budgets");
+    }
 }
