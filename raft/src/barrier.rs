@@ -9,13 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Fault, Faults, Revision, StoreError,
-    consensus::{Consensus, ProposeError, QUORUM_GRACE},
+    consensus::{Consensus, ProposeError, RETRY_PAUSE},
     net::{Peers, ask_read_index},
     state::State,
 };
 
-/// Pause before asking again who leads.
-const RETRY_PAUSE: Duration = Duration::from_millis(15);
 /// How long one question may take before it is asked again, perhaps of another leader.
 const TRY: Duration = Duration::from_secs(1);
 /// Readers gathered into one round at most.
@@ -62,13 +60,8 @@ impl Barrier {
             if left.is_zero() {
                 return Err(StoreError::Unavailable("no leader confirmed a read in time".into()));
             }
-            if self.consensus.has_lost_quorum() {
-                if begun.elapsed() < QUORUM_GRACE {
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                    continue;
-                }
-                let text = "this member leads, but the others do not answer it";
-                return Err(StoreError::Unavailable(text.into()));
+            if !self.consensus.has_quorum(begun).await? {
+                continue;
             }
             let patience = left.min(TRY);
             let asked = if self.consensus.leads() {

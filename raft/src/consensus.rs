@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use openraft::{
@@ -31,7 +31,9 @@ const CORE_QUEUE: u64 = 16_384;
 /// A leader that no quorum has answered for this long takes no more writes and reads.
 const QUORUM_PATIENCE: Duration = Duration::from_secs(2);
 /// How long one that comes then waits for the quorum, which may just be coming back.
-pub(crate) const QUORUM_GRACE: Duration = Duration::from_secs(1);
+const QUORUM_GRACE: Duration = Duration::from_secs(1);
+/// Pause before asking again who leads.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(15);
 /// How long a new member may take to get everything there is.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -210,8 +212,25 @@ impl Consensus {
 
     /// Whether this member leads in name only: no quorum has answered it for a while, so what it
     /// proposed would wait, and others may lead already.
-    pub(crate) fn has_lost_quorum(&self) -> bool {
-        !self.is_alone() && self.quorum_age().is_some_and(|age| age > QUORUM_PATIENCE)
+    fn has_lost_quorum(&self) -> bool {
+        self.quorum_age().is_some_and(|age| age > QUORUM_PATIENCE) && !self.is_alone()
+    }
+
+    /// Whether to go on with what has waited since `begun`; false, after a pause, to look again
+    /// because a leader's quorum may just be coming back.
+    ///
+    /// # Errors
+    /// When it has not come back in time. Nothing was sent.
+    pub(crate) async fn has_quorum(&self, begun: Instant) -> Result<bool, StoreError> {
+        if !self.has_lost_quorum() {
+            return Ok(true);
+        }
+        if begun.elapsed() < QUORUM_GRACE {
+            tokio::time::sleep(RETRY_PAUSE).await;
+            return Ok(false);
+        }
+        let text = "this member leads, but the others do not answer it";
+        Err(StoreError::Unavailable(text.into()))
     }
 
     /// Add a member: first as a learner until it has caught up, then as a voter. Leader only.

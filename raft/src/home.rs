@@ -61,7 +61,7 @@ pub(crate) fn unusable(what: &str, dir: &Path, why: &str) -> String {
 
 /// RocksDB takes a directory without `CURRENT` for a new database, and what lies in it for rubbish.
 pub(crate) fn check_database(dir: &Path) -> std::io::Result<()> {
-    if !dir.try_exists()? || dir.join("CURRENT").try_exists()? {
+    if !dir.try_exists()? || dir.join(DATABASE).try_exists()? {
         return Ok(());
     }
     for entry in fs::read_dir(dir)? {

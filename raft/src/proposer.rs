@@ -2,17 +2,14 @@
 //!
 //! What must hold: a command whose fate is not known is never proposed a second time.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
     Limits, StoreError, codec,
-    consensus::{Consensus, ProposeError, QUORUM_GRACE},
+    consensus::{Consensus, ProposeError, RETRY_PAUSE},
     net::{Peers, forward},
     state::State,
     types::{Answer, Applied},
@@ -21,8 +18,6 @@ use crate::{
 /// Entries on their way at once: one is synced while the next is handed over, and what comes
 /// meanwhile gathers. More would only make smaller entries, each of which costs every member work.
 const IN_FLIGHT: usize = 2;
-/// Pause before asking again who leads.
-const RETRY_PAUSE: Duration = Duration::from_millis(15);
 
 /// A command that waits for its answer.
 pub(crate) struct Pending {
@@ -71,14 +66,11 @@ impl Proposer {
             batch = keep(batch, |p| p.deadline > now, late);
             let Some(deadline) = batch.iter().map(|p| p.deadline).min() else { return };
             let timeout = deadline.saturating_duration_since(now);
-            if self.consensus.has_lost_quorum() {
-                if begun.elapsed() < QUORUM_GRACE {
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                    continue;
-                }
+            match self.consensus.has_quorum(begun).await {
+                Ok(true) => {}
+                Ok(false) => continue,
                 // Said now, while it is certain that nothing was written.
-                let text = "this member leads, but the others do not answer it";
-                return fail(batch, || StoreError::Unavailable(text.into()));
+                Err(error) => return fail(batch, || error.clone()),
             }
             let sent = if self.consensus.leads() {
                 let term = self.consensus.term();

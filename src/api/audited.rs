@@ -94,7 +94,7 @@ impl Record {
         }))
     }
 
-    /// The request is known to come from `user`.
+    /// The request is known to come from the record's user.
     pub(super) fn received(&self) {
         self.emit(Stage::RequestReceived);
     }

@@ -9,7 +9,7 @@ use super::{has, is_issued, request_pem, usages, with_condition};
 use crate::{
     auth::{Attributes, Authorizer, CertificateRequest, KUBELET_CLIENT_SIGNER, UserInfo},
     controllers::{
-        framework::{Change, Command, Controller, Key, Plan, ReconcileError},
+        framework::{Command, Controller, Key, Plan, ReconcileError},
         model::Time,
     },
     registry::{Subresource, View},
@@ -63,12 +63,6 @@ impl Controller for Approver {
 
     fn watches(&self) -> Vec<&'static Kind> {
         vec![CERTIFICATE_SIGNING_REQUEST]
-    }
-
-    fn keys(&mut self, _view: &dyn View, change: &Change, out: &mut Vec<Key>) {
-        if !change.gone {
-            out.push(Key::of(&change.object));
-        }
     }
 
     fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError> {

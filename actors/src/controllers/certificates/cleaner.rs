@@ -7,7 +7,7 @@ use kabuki_api::kind::{CERTIFICATE_SIGNING_REQUEST, Kind};
 use super::{has, is_issued};
 use crate::{
     controllers::{
-        framework::{Change, Command, Controller, Key, Plan, ReconcileError},
+        framework::{Command, Controller, Key, Plan, ReconcileError},
         model::Time,
     },
     registry::{Object, View},
@@ -38,12 +38,6 @@ impl Controller for Cleaner {
 
     fn watches(&self) -> Vec<&'static Kind> {
         vec![CERTIFICATE_SIGNING_REQUEST]
-    }
-
-    fn keys(&mut self, _view: &dyn View, change: &Change, out: &mut Vec<Key>) {
-        if !change.gone {
-            out.push(Key::of(&change.object));
-        }
     }
 
     fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError> {

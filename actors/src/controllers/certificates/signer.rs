@@ -10,7 +10,7 @@ use super::{has, is_issued, request_pem, usages, with_condition};
 use crate::{
     auth::{CertificateRequest, CertificateSigner},
     controllers::{
-        framework::{Change, Command, Controller, Key, Plan, ReconcileError},
+        framework::{Command, Controller, Key, Plan, ReconcileError},
         model::Time,
     },
     registry::View,
@@ -52,12 +52,6 @@ impl Controller for Signer {
 
     fn watches(&self) -> Vec<&'static Kind> {
         vec![CERTIFICATE_SIGNING_REQUEST]
-    }
-
-    fn keys(&mut self, _view: &dyn View, change: &Change, out: &mut Vec<Key>) {
-        if !change.gone {
-            out.push(Key::of(&change.object));
-        }
     }
 
     fn reconcile(&mut self, view: &dyn View, key: &Key, now: Time) -> Result<Plan, ReconcileError> {

@@ -103,8 +103,12 @@ pub(crate) trait Controller: Clone + Send + Unpin + 'static {
     /// Kinds whose changes matter, the controller's own first.
     fn watches(&self) -> Vec<&'static Kind>;
 
-    /// The keys a change concerns.
-    fn keys(&mut self, view: &dyn View, change: &Change, out: &mut Vec<Key>);
+    /// The keys a change concerns: by default the object's own, while it is there.
+    fn keys(&mut self, _view: &dyn View, change: &Change, out: &mut Vec<Key>) {
+        if !change.gone {
+            out.push(Key::of(&change.object));
+        }
+    }
 
     /// The keys an object concerns that was there at the start. Fewer than those of a change where
     /// other objects of the state bring the same keys.
