@@ -14,3 +14,4 @@ pub mod join;
 pub mod member;
 pub mod node;
 pub mod pki;
+pub mod settings_file;

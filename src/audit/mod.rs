@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 pub use event::{Body, Event, ObjectRef};
 pub use file::Rotation;
-pub use policy::{Level, Policy, PolicyError, Stage, Stages, Verdict};
+pub use policy::{Level, Policy, Stage, Stages, Verdict};
 pub use sink::{QUEUE_BYTES_MAX, QUEUE_EVENTS_MAX, Sink};
 
 /// Where the policy is and where events go.
@@ -30,7 +30,7 @@ pub struct AuditConfig {
 pub enum AuditError {
     /// The policy.
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(#[from] crate::settings_file::SettingsError),
     /// The log file.
     #[error("cannot write the audit log {path}: {source}")]
     Log {

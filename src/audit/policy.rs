@@ -7,8 +7,8 @@ use kabuki_actors::auth::{Attributes, UserInfo};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Largest policy file that is read.
-const POLICY_BYTES_MAX: u64 = 1 << 20;
+use crate::settings_file::{self, SettingsError};
+
 /// Most rules of a policy: each may be asked for every request.
 const RULES_MAX: usize = 1_000;
 const API_VERSION: &str = "audit.k8s.io/v1";
@@ -90,27 +90,6 @@ pub struct Verdict {
     pub omit_managed_fields: bool,
 }
 
-/// Why a policy was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// The file cannot be read.
-    #[error("cannot read the audit policy {path}: {source}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no policy.
-    #[error("audit policy {path}: {detail}")]
-    Content {
-        /// The file.
-        path: String,
-        /// What is wrong, and where.
-        detail: String,
-    },
-}
-
 /// A policy that was checked.
 #[derive(Debug)]
 pub struct Policy {
@@ -170,15 +149,8 @@ impl Policy {
     ///
     /// # Errors
     /// When the file cannot be read or says something a policy cannot say.
-    pub fn load(path: &Path) -> Result<Self, PolicyError> {
-        let shown = || path.display().to_string();
-        let read = |source| PolicyError::Read { path: shown(), source };
-        if std::fs::metadata(path).map_err(read)?.len() > POLICY_BYTES_MAX {
-            let detail = "it is larger than 1 MiB".to_owned();
-            return Err(PolicyError::Content { path: shown(), detail });
-        }
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        Self::parse(&text).map_err(|detail| PolicyError::Content { path: shown(), detail })
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        settings_file::load("audit policy", path, Self::parse)
     }
 
     /// Reads a policy from YAML or JSON; the error says what is wrong and where.
@@ -187,12 +159,8 @@ impl Policy {
     /// When it is no policy.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: PolicyFile = serde_yaml::from_str(text).map_err(|e| e.to_string())?;
-        if file.api_version != API_VERSION || file.kind != "Policy" {
-            return Err(format!(
-                "it must begin with apiVersion: {API_VERSION} and kind: Policy, not {:?} and {:?}",
-                file.api_version, file.kind
-            ));
-        }
+        let found = (file.api_version.as_str(), file.kind.as_str());
+        settings_file::check_type((API_VERSION, "Policy"), found)?;
         if file.rules.is_empty() {
             return Err("it has no rules: nothing would be recorded, give at least one".into());
         }

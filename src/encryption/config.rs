@@ -1,37 +1,14 @@
 //! `EncryptionConfiguration` (apiserver `pkg/server/options/encryptionconfig`): which resources are
 //! encrypted, with which keys, in which order.
 
-use std::path::Path;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use kabuki_api::kind::{self, Kind};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Largest file that is read.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-const API_VERSION: &str = "apiserver.config.k8s.io/v1";
+use crate::settings_file;
 
-/// Why a configuration was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the encryption configuration {path}: {source}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no configuration, or asks for what is not there.
-    #[error("encryption configuration {path}: {detail}")]
-    Content {
-        /// The file.
-        path: String,
-        /// What is wrong, and where.
-        detail: String,
-    },
-}
+const API_VERSION: &str = "apiserver.config.k8s.io/v1";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -111,32 +88,15 @@ impl Group {
     }
 }
 
-/// Reads and checks a configuration.
-pub(super) fn load(path: &Path) -> Result<Vec<Group>, ConfigError> {
-    let shown = || path.display().to_string();
-    let read = |source| ConfigError::Read { path: shown(), source };
-    if std::fs::metadata(path).map_err(read)?.len() > FILE_BYTES_MAX {
-        return Err(ConfigError::Content {
-            path: shown(),
-            detail: "it is larger than 1 MiB".into(),
-        });
-    }
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    parse(&text).map_err(|detail| ConfigError::Content { path: shown(), detail })
-}
-
+/// Checks a configuration.
 pub(super) fn parse(text: &str) -> Result<Vec<Group>, String> {
     // What the parser says could repeat a line with a key in it; where it stands is enough.
     let file: File = serde_yaml::from_str(text).map_err(|e| match e.location() {
         Some(at) => format!("it is no EncryptionConfiguration: see line {}", at.line()),
         None => "it is no EncryptionConfiguration".to_owned(),
     })?;
-    if file.api_version != API_VERSION || file.kind != "EncryptionConfiguration" {
-        return Err(format!(
-            "it must begin with apiVersion: {API_VERSION} and kind: EncryptionConfiguration, not {:?} and {:?}",
-            file.api_version, file.kind
-        ));
-    }
+    let found = (file.api_version.as_str(), file.kind.as_str());
+    settings_file::check_type((API_VERSION, "EncryptionConfiguration"), found)?;
     if file.resources.is_empty() {
         return Err("resources: Required value: give at least one entry".into());
     }

@@ -15,8 +15,8 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-pub use self::config::ConfigError;
 use self::config::{Group, Key, Provider};
+use crate::settings_file::{self, SettingsError};
 
 /// What every sealed value begins with.
 const MARK: &[u8] = b"k8s:enc:";
@@ -46,9 +46,10 @@ impl Encryption {
     ///
     /// # Errors
     /// When it cannot be read, or asks for what is not there.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let content = |detail| ConfigError::Content { path: path.display().to_string(), detail };
-        Self::new(&config::load(path)?).map_err(content)
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        settings_file::load("encryption configuration", path, |text| {
+            Self::new(&config::parse(text)?)
+        })
     }
 
     fn new(groups: &[Group]) -> Result<Self, String> {
