@@ -53,15 +53,7 @@ impl Consensus {
             return Ok(());
         }
         let voters: BTreeSet<_> = leading.quorums.iter().flatten().copied().collect();
-        let others = voters.into_iter().filter(|id| *id != self.member_id);
-        let mut asked: FuturesUnordered<_> = others
-            .map(|id| async move {
-                let addr = self.address(id)?;
-                let followed =
-                    still_follows(&self.peers, (id, &addr), leading.vote, CONFIRM_TIMEOUT);
-                followed.await.then_some(id)
-            })
-            .collect();
+        let mut asked = self.ask(leading.vote, &voters);
         while let Some(answer) = asked.next().await {
             granted.extend(answer);
             if majority(&leading.quorums, &granted) {
@@ -69,6 +61,33 @@ impl Consensus {
             }
         }
         Err(ProposeError::NotLeader)
+    }
+
+    /// Which of these members follow this leader, asked of them now; itself always does.
+    pub(crate) async fn followers(
+        &self,
+        leading: &Leading,
+        members: &BTreeSet<MemberId>,
+    ) -> BTreeSet<MemberId> {
+        let answers: Vec<_> = self.ask(leading.vote, members).collect().await;
+        answers.into_iter().flatten().chain([self.member_id]).collect()
+    }
+
+    /// Ask each of these members but this one whether it follows nobody later: who does not is
+    /// left out of the answers.
+    fn ask(
+        &self,
+        vote: Vote,
+        members: &BTreeSet<MemberId>,
+    ) -> FuturesUnordered<impl Future<Output = Option<MemberId>>> {
+        let others = members.iter().copied().filter(|id| *id != self.member_id);
+        others
+            .map(|id| async move {
+                let addr = self.address(id)?;
+                let followed = still_follows(&self.peers, (id, &addr), vote, CONFIRM_TIMEOUT);
+                followed.await.then_some(id)
+            })
+            .collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use openraft::{ChangeMembers, Instant as _, async_runtime::watch::WatchReceiver as _};
+use openraft::{ChangeMembers, async_runtime::watch::WatchReceiver as _};
 
 use crate::{
     Member, MemberId, MemberReport, Store, StoreError,
@@ -26,12 +26,10 @@ const REMOVE_TRIES: usize = 5;
 const REMOVE_PAUSE: Duration = Duration::from_millis(300);
 /// How long a member may take to say how it fares.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A member that has not answered its leader for this long does not count as alive.
-const ALIVE_WITHIN: Duration = Duration::from_secs(2);
-/// How long a leader waits to hear of enough members before it refuses to remove one.
+/// How long a leader waits for enough members to answer before it refuses to remove one.
 const ALIVE_PATIENCE: Duration = Duration::from_secs(2);
-/// How often it looks meanwhile.
-const ALIVE_POLL: Duration = Duration::from_millis(100);
+/// Pause before it asks them again.
+const ALIVE_PAUSE: Duration = Duration::from_millis(100);
 
 impl Store {
     /// The members as known here.
@@ -235,7 +233,9 @@ impl Consensus {
         Ok(())
     }
 
-    /// Wait until `needed` of these voters live; else which do not.
+    /// Wait until `needed` of these voters follow this leader; else which do not. They are asked:
+    /// one that answered a moment ago may be dead, and a membership that needs it could never be
+    /// committed.
     async fn wait_alive(
         &self,
         voters: &BTreeSet<MemberId>,
@@ -243,7 +243,10 @@ impl Consensus {
     ) -> Result<(), Vec<MemberId>> {
         let begin = std::time::Instant::now();
         loop {
-            let alive = self.alive();
+            let alive = match self.leading().await {
+                Ok(leading) => self.followers(&leading, voters).await,
+                Err(_) => BTreeSet::new(),
+            };
             let dead: Vec<_> = voters.difference(&alive).copied().collect();
             if voters.len() - dead.len() >= needed {
                 return Ok(());
@@ -251,22 +254,9 @@ impl Consensus {
             if begin.elapsed() >= ALIVE_PATIENCE {
                 return Err(dead);
             }
-            // A leader of a moment has not heard of everybody yet.
-            tokio::time::sleep(ALIVE_POLL).await;
+            // Connections to a member that just started may still be on their way.
+            tokio::time::sleep(ALIVE_PAUSE).await;
         }
-    }
-
-    /// Who answered this leader lately, itself included.
-    fn alive(&self) -> BTreeSet<MemberId> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let mut alive = BTreeSet::from([self.member_id]);
-        for (id, at) in metrics.heartbeat.iter().flatten() {
-            if at.as_ref().is_some_and(|at| at.elapsed() < ALIVE_WITHIN) {
-                alive.insert(*id);
-            }
-        }
-        alive
     }
 
     /// Change what the membership says of a member. Leader only.

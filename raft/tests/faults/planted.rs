@@ -30,6 +30,9 @@ pub const BUGS: [(Fault, &str); 8] = [
     (Fault::LooseCompare, "although the key was at"),
 ];
 
+/// How often the answers to one follower are lost.
+const LOST_ANSWERS: usize = 16;
+
 async fn sleep(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
@@ -94,7 +97,7 @@ pub async fn run(bug: Fault) -> Vec<String> {
                 compact_now(&cluster).await;
             }
         }
-        Fault::SendTwice => silence_the_leader(&cluster).await,
+        Fault::SendTwice => lose_answers(&cluster).await,
         _ => sleep(1500).await,
     }
     finish(&cluster, load).await
@@ -141,11 +144,15 @@ async fn compact_now(cluster: &Cluster) {
     sleep(400).await;
 }
 
-/// One follower's questions reach the leader, the answers are lost.
-async fn silence_the_leader(cluster: &Cluster) {
-    let leader = cluster.leader().await.unwrap();
-    cluster.net.change(leader, (leader + 1) % MEMBERS, |g| g.shut = true);
-    sleep(3500).await;
-    cluster.net.heal();
-    sleep(500).await;
+/// One follower's questions reach the leader, and their connections break before the answers come.
+async fn lose_answers(cluster: &Cluster) {
+    for _ in 0..LOST_ANSWERS {
+        let leader = cluster.leader().await.unwrap();
+        let follower = (leader + 1) % MEMBERS;
+        cluster.net.change(leader, follower, |g| g.shut = true);
+        sleep(100).await;
+        cluster.net.cut(|from, to| from == leader && to == follower);
+        cluster.net.heal();
+        sleep(200).await;
+    }
 }
