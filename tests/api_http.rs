@@ -1,6 +1,8 @@
 //! The HTTP face over TLS: documents, negotiation, objects, lists, watches, reviews, looking in.
 
 mod api_support;
+#[path = "api_http/apply.rs"]
+mod apply;
 #[path = "api_http/inside.rs"]
 mod inside;
 #[path = "api_http/openapi.rs"]

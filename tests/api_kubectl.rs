@@ -31,6 +31,7 @@ async fn everything(api: &TestApi, kubectl: &Kubectl, ns: &str) {
     documents(kubectl).await;
     objects(api, kubectl, ns).await;
     deployment(kubectl, ns).await;
+    server_side(kubectl, ns).await;
     pods(kubectl, ns).await;
     stored_kinds(kubectl, ns).await;
     kubectl.ok(&format!("delete namespace {ns} --wait=false")).await;
@@ -194,6 +195,56 @@ async fn deployment(kubectl: &Kubectl, ns: &str) {
         .await;
     kubectl.ok(&format!("rollout status -n {ns} deploy web --timeout=10s")).await;
     kubectl.ok(&format!("wait -n {ns} deploy web --for=condition=Available --timeout=10s")).await;
+    kubectl.ok(&format!("delete -n {ns} deploy web --timeout=10s")).await;
+}
+
+/// `apply --server-side`, also of what was applied without it.
+async fn server_side(kubectl: &Kubectl, ns: &str) {
+    let apply = format!("apply -n {ns} --server-side -f -");
+    let said = kubectl.pipe(&apply, DEPLOYMENT).await;
+    assert!(said.contains("deployment.apps/web serverside-applied"), "{said}");
+    let get = format!("get -n {ns} deploy web --show-managed-fields -o json");
+    let first = kubectl.ok(&get).await;
+    assert!(first.contains("\"manager\": \"kubectl\""), "{first}");
+    kubectl.pipe(&apply, DEPLOYMENT).await;
+    assert_eq!(kubectl.ok(&get).await, first, "the same again changes nothing");
+
+    // Nothing differs, then something does (diff answers 1), and a dry run stores nothing.
+    let diff = format!("diff -n {ns} --server-side -f -");
+    assert_eq!(kubectl.pipe(&diff, DEPLOYMENT).await, "");
+    let changed = DEPLOYMENT.replace("nginx:1", "nginx:2");
+    kubectl.run_failing(&diff, &changed).await;
+    let dry = kubectl.pipe(&format!("{apply} --dry-run=server"), &changed).await;
+    assert!(dry.contains("serverside-applied (server dry run)"), "{dry}");
+    assert_eq!(kubectl.ok(&get).await, first);
+
+    // Another manager, its conflict, and force.
+    let other = format!("{apply} --field-manager=other");
+    let refused = kubectl.run_failing(&other, &changed).await;
+    assert!(
+        refused.contains(
+            "conflict with \"kubectl\": .spec.template.spec.containers[name=\"web\"].image"
+        ),
+        "{refused}"
+    );
+    kubectl.pipe(&format!("{other} --force-conflicts"), &changed).await;
+    let image =
+        format!("get -n {ns} deploy web -o jsonpath={{.spec.template.spec.containers[0].image}}");
+    assert_eq!(kubectl.ok(&image).await, "nginx:2");
+    kubectl.ok(&format!("delete -n {ns} deploy web --timeout=10s")).await;
+
+    // From client-side to server-side: kubectl takes over what it applied itself.
+    kubectl.pipe(&format!("apply -n {ns} -f -"), DEPLOYMENT).await;
+    let said = kubectl.pipe(&apply, &changed).await;
+    assert!(said.contains("serverside-applied"), "{said}");
+    assert_eq!(kubectl.ok(&image).await, "nginx:2");
+    let owners = kubectl.ok(&get).await;
+    assert!(!owners.contains("kubectl-client-side-apply"), "{owners}");
+    let less = changed.replace("        ports: [{containerPort: 80}]\n", "");
+    kubectl.pipe(&apply, &less).await;
+    let ports =
+        format!("get -n {ns} deploy web -o jsonpath={{.spec.template.spec.containers[0].ports}}");
+    assert_eq!(kubectl.ok(&ports).await, "", "what is not applied any more goes");
     kubectl.ok(&format!("delete -n {ns} deploy web --timeout=10s")).await;
 }
 

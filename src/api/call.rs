@@ -11,7 +11,6 @@ use kabuki_actors::{
     registry::RequestInfo,
 };
 use kabuki_api::{
-    decode::Duplicates,
     kind::{self, Kind},
     status::Status,
     table::Include,
@@ -214,7 +213,7 @@ impl Call {
             field_manager: self.query.field_manager(kind, &self.user_agent)?,
             field_validation: self.query.field_validation(kind)?,
             dry_run: self.query.dry_run(kind)?,
-            duplicates: Duplicates::default(),
+            ..RequestInfo::default()
         })
     }
 }

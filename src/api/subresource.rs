@@ -104,6 +104,7 @@ async fn scale(
         _ => {
             let mut info = call.request_info("PatchOptions")?;
             let (patch_kind, patch) = write::decode_patch(call, body(call, payload).await?).await?;
+            info.force = write::patch_force(call, patch_kind)?;
             info.duplicates = patch.duplicates;
             registry.patch_scale(&info, kind, namespace, name, patch_kind, &patch.object).await?
         }

@@ -9,6 +9,7 @@ use kabuki_api::{
     decode::{self, Decoded, Media},
     kind::Kind,
     status::Status,
+    validate::FieldError,
 };
 
 use super::{
@@ -108,6 +109,7 @@ pub(super) async fn patch_part(
     call.negotiate(Offer::Single)?;
     let mut info = call.request_info("PatchOptions")?;
     let (patch_kind, decoded) = decode_patch(call, body).await?;
+    info.force = patch_force(call, patch_kind)?;
     info.duplicates = decoded.duplicates;
     let (namespace, name) = call.object_name();
     let registry = &face.registry;
@@ -122,6 +124,24 @@ pub(super) async fn decode_patch(call: &Call, body: Bytes) -> Result<(PatchKind,
     let media = if kind == PatchKind::Apply { Media::Yaml } else { Media::Json };
     let decoded = run(body, move |body| decode::decode_value(body, media)).await?;
     Ok((kind, decoded))
+}
+
+/// `force` of a patch, which only an apply may have; an apply must name its manager.
+///
+/// # Errors
+/// 422.
+pub(super) fn patch_force(call: &Call, kind: PatchKind) -> Result<bool, Status> {
+    let refuse = |error| Err(Status::invalid_named("meta.k8s.io", "PatchOptions", "", &[error]));
+    let force = call.query.flag("force");
+    if kind != PatchKind::Apply {
+        if force.is_some() {
+            let detail = "may not be specified for non-apply patch";
+            return refuse(FieldError::forbidden("force", detail));
+        }
+    } else if call.query.get("fieldManager").is_empty() {
+        return refuse(FieldError::required("fieldManager", "is required for apply patch"));
+    }
+    Ok(force.unwrap_or(false))
 }
 
 async fn respond(face: &Face, call: &Call, written: &Written) -> Result<HttpResponse, Status> {

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderValue, header::USER_AGENT};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -53,5 +54,11 @@ pub async fn api_client(config: &ApiClientConfig) -> Result<Client, LinkError> {
     client.connect_timeout = Some(CONNECT_WITHIN);
     // A proxy of the environment has no business on the way to our own loopback.
     client.proxy_url = None;
+    // Its product is the manager of the fields a node writes.
+    let agent = (
+        USER_AGENT,
+        HeaderValue::from_static(concat!("kabuki-kubelet/", env!("CARGO_PKG_VERSION"))),
+    );
+    client.headers.push(agent);
     Client::try_from(client).map_err(|e| failed(&e))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kabuki_api::{
     kind::{self, Kind, NAMESPACE, SERVICE},
     name,
+    patch::Owners,
     status::Status,
     validate,
 };
@@ -14,8 +15,9 @@ use serde_json::Value;
 use super::{
     admission, canonical,
     object::{Object, text},
-    options::RequestInfo,
+    options::{RequestInfo, Subresource},
     outcome::Written,
+    owners::{Ownership, writer},
     service,
     store::{Commit, Registry},
     strategy,
@@ -39,6 +41,19 @@ impl Registry {
         ns: &str,
         mut object: Value,
     ) -> Result<Written, Status> {
+        let owners = Owners::take(&mut object);
+        self.create_owned(info, kind, ns, object, Ownership::Track(owners)).await
+    }
+
+    /// [`Registry::create`] of an object whose owners may be decided already.
+    pub(super) async fn create_owned(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        mut object: Value,
+        ownership: Ownership,
+    ) -> Result<Written, Status> {
         if !kind.is_stored() {
             return Err(Status::method_not_allowed(kind, "create"));
         }
@@ -46,6 +61,14 @@ impl Registry {
         strategy::accept(info, kind, &mut object, &mut warnings)?;
         strategy::address(kind, ns, None, &mut object)?;
         strategy::before_create(kind, &mut object, self.now())?;
+        // Before admission: what that adds, nobody set.
+        let managed = match ownership {
+            Ownership::Track(owners) => {
+                let now = strategy::stamp(self.now());
+                writer(info, kind, Subresource::Main, &now).create(&object, &owners)
+            }
+            Ownership::Decided(managed) => managed,
+        };
         let base = text(&object["metadata"], "generateName").to_owned();
         let generated = text(&object["metadata"], "name").is_empty() && !base.is_empty();
         let mut names = 0;
@@ -59,7 +82,7 @@ impl Registry {
                 }
                 object["metadata"]["name"] = name.into();
             }
-            match self.create_once(info, kind, ns, &object).await? {
+            match self.create_once(info, kind, ns, &object, managed.as_deref()).await? {
                 Attempt::Done(object) => {
                     return Ok(Written { object: Arc::new(object), created: true, warnings });
                 }
@@ -82,6 +105,7 @@ impl Registry {
         kind: &'static Kind,
         ns: &str,
         base: &Value,
+        managed: Option<&str>,
     ) -> Result<Attempt, Status> {
         let mut object = prepared(kind, base);
         let mut compare = Vec::with_capacity(2);
@@ -105,7 +129,7 @@ impl Registry {
             return Err(Status::invalid(kind, &name, &errors));
         }
         let key = kind.key(ns, &name);
-        let value = stored(kind, object);
+        let value = stored(kind, object, managed);
         if info.dry_run {
             return Ok(match self.current(kind, ns, &name).await? {
                 Some(_) => Attempt::Taken(name),
@@ -184,7 +208,11 @@ enum Attempt {
 }
 
 /// The bytes to store for an object as served by `kind`.
-pub(super) fn stored(kind: &'static Kind, mut object: Value) -> bytes::Bytes {
+pub(super) fn stored(
+    kind: &'static Kind,
+    mut object: Value,
+    managed: Option<&str>,
+) -> bytes::Bytes {
     kind::to_storage_version(kind, &mut object);
-    canonical::encode(&object)
+    canonical::encode(&object, managed)
 }

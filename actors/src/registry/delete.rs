@@ -106,7 +106,7 @@ impl Registry {
                 })
             }
             Decision::Mark(value) => {
-                let value = stored(kind, *value);
+                let value = stored(kind, *value, object.managed());
                 let created = object.record().create_revision;
                 let revision = if dry_run {
                     object.revision()

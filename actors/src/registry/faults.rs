@@ -339,7 +339,7 @@ impl Door {
             return;
         }
         value["metadata"]["annotations"]["rival"] = record.mod_revision.to_string().into();
-        let bytes = super::canonical::encode(&value);
+        let bytes = super::canonical::encode(&value, None);
         let txn = Txn {
             compare: vec![Compare { mod_revision: record.mod_revision, ..known.clone() }],
             ops: vec![Op::Put { key: known.key.clone(), value: bytes }],

@@ -7,6 +7,7 @@
 //! Authorization is not done here: callers ask [`crate::auth`] first.
 
 mod admission;
+mod apply;
 mod binding;
 mod bootstrap;
 mod budget;
@@ -19,6 +20,7 @@ mod list;
 mod object;
 mod options;
 mod outcome;
+mod owners;
 mod patch;
 mod scale;
 mod service;

@@ -60,7 +60,9 @@ impl Object {
         kind::to_storage_version(kind, &mut stored);
         let meta = &stored["metadata"];
         let key = kind.key(text(meta, "namespace"), text(meta, "name"));
-        let record = Record::new(key.into(), canonical::encode(&stored), revision, revision);
+        let managed = meta.get("managedFields").map(Value::to_string);
+        let bytes = canonical::encode(&stored, managed.as_deref());
+        let record = Record::new(key.into(), bytes, revision, revision);
         Self::new(kind, Arc::new(record))
     }
 
@@ -129,10 +131,15 @@ impl Object {
         )))
     }
 
-    /// The whole object with `apiVersion`, `kind` and `metadata.resourceVersion`; decoded once per
-    /// revision and shared.
+    /// The whole object with `apiVersion`, `kind` and `metadata.resourceVersion`, without
+    /// `metadata.managedFields` (see [`Object::managed`]); decoded once per revision and shared.
     pub fn value(&self) -> &Value {
         self.body().value.get_or_init(|| self.decode())
+    }
+
+    /// The JSON of `metadata.managedFields`, if the fields have owners.
+    pub fn managed(&self) -> Option<&str> {
+        canonical::managed(&self.record.value)
     }
 
     /// `metadata` of [`Object::value`].
@@ -160,7 +167,8 @@ impl Object {
         self.metadata()["deletionTimestamp"].is_string()
     }
 
-    /// The object as a type of k8s-openapi (or any other), decoded once per revision and shared.
+    /// The object as a type of k8s-openapi (or any other), without `managedFields`; decoded once per
+    /// revision and shared.
     /// A second type for the same object is decoded on every call.
     ///
     /// # Errors
@@ -199,10 +207,10 @@ impl Object {
             canonical::write_type(out, self.kind);
             out.push(b',');
         }
-        self.write_spliced(out);
+        self.write_spliced(&self.record.value, out);
     }
 
-    fn write_spliced(&self, out: &mut Vec<u8>) {
+    fn write_spliced(&self, stored: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&PREFIX[1..]);
         // What a dry run would have created has no revision.
         if self.record.mod_revision > 0 {
@@ -218,11 +226,14 @@ impl Object {
             );
             return;
         }
-        out.extend_from_slice(&self.record.value[PREFIX.len()..]);
+        out.extend_from_slice(stored.get(PREFIX.len()..).unwrap_or(b"}}"));
     }
 
     fn write_converted(&self, out: &mut Vec<u8>, type_meta: TypeMeta) {
         let mut value = self.value().clone();
+        if let Some(managed) = self.managed() {
+            value["metadata"]["managedFields"] = serde_json::from_str(managed).unwrap_or_default();
+        }
         if type_meta == TypeMeta::Item
             && let Some(map) = value.as_object_mut()
         {
@@ -292,7 +303,7 @@ impl Object {
         bytes.push(b'{');
         canonical::write_type(&mut bytes, stored);
         bytes.push(b',');
-        self.write_spliced(&mut bytes);
+        self.write_spliced(&canonical::without_managed(&self.record.value), &mut bytes);
         match serde_json::from_slice(&bytes) {
             Ok(mut value) => {
                 kind::to_version(self.kind, &mut value);

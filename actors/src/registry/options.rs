@@ -22,8 +22,12 @@ pub enum FieldValidation {
 pub struct RequestInfo {
     /// The authenticated (and possibly impersonated) user.
     pub user: UserInfo,
-    /// `fieldManager`; kept for messages and events, ownership of fields is not tracked.
+    /// `fieldManager`: who owns the fields this writes.
     pub field_manager: String,
+    /// `force`: an apply takes fields that others own.
+    pub force: bool,
+    /// The subresource this came through when it writes the object itself, such as `scale`.
+    pub through: &'static str,
     /// `fieldValidation`.
     pub field_validation: FieldValidation,
     /// Keys the decoder saw twice in the body.
@@ -44,8 +48,7 @@ impl RequestInfo {
             },
             field_manager: component.to_owned(),
             field_validation: FieldValidation::Ignore,
-            duplicates: Duplicates::default(),
-            dry_run: false,
+            ..Self::default()
         }
     }
 
@@ -199,7 +202,7 @@ pub enum PatchKind {
     Merge,
     /// `application/strategic-merge-patch+json`.
     Strategic,
-    /// `application/apply-patch+yaml`; answered with an error that says it is not there yet.
+    /// `application/apply-patch+yaml`.
     Apply,
 }
 

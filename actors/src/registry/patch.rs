@@ -16,8 +16,8 @@ impl Registry {
     /// (JSON, or YAML for apply).
     ///
     /// # Errors
-    /// As [`Registry::update`]; 400 and 422 for patches that cannot be applied; 501 for server-side
-    /// apply.
+    /// As [`Registry::update`]; 400 and 422 for patches that cannot be applied; 409 for fields that
+    /// another manager owns.
     #[allow(clippy::too_many_arguments, reason = "the parts of one request line and body")]
     pub async fn patch(
         &self,
@@ -29,8 +29,15 @@ impl Registry {
         body: &Value,
         sub: Subresource,
     ) -> Result<Written, Status> {
-        check(patch)?;
-        self.modify(info, kind, ns, name, sub, &mut |value| {
+        if patch == PatchKind::Apply {
+            return self.apply(info, kind, ns, name, body, sub).await;
+        }
+        let shows_owners = names_owners(patch, body);
+        self.modify_object(info, kind, ns, name, sub, &mut |old, value| {
+            if shows_owners && let Some(managed) = old.managed() {
+                value["metadata"]["managedFields"] =
+                    serde_json::from_str(managed).map_err(Status::internal)?;
+            }
             let patched = apply(kind, name, value, patch, body)?;
             same_object(kind, value, &patched)?;
             *value = patched;
@@ -40,14 +47,22 @@ impl Registry {
     }
 }
 
-/// Refuses the patch kinds that are not there yet.
-pub(super) fn check(patch: PatchKind) -> Result<(), Status> {
-    if patch == PatchKind::Apply {
-        return Err(Status::not_implemented(
-            "server-side apply (use kubectl apply without --server-side, or a merge patch)",
-        ));
+/// Whether a patch is about `metadata.managedFields`, which the value it is applied to holds only
+/// then.
+fn names_owners(patch: PatchKind, body: &Value) -> bool {
+    const POINTER: &str = "/metadata/managedFields";
+    let operations = body.as_array().map_or(&[][..], Vec::as_slice);
+    match patch {
+        PatchKind::Json => operations.iter().any(|operation| {
+            ["path", "from"].iter().any(|name| {
+                let path = operation[*name].as_str().unwrap_or_default();
+                // A path above it means it too.
+                path.starts_with(POINTER)
+                    || (operation[*name].is_string() && POINTER.starts_with(path))
+            })
+        }),
+        _ => body.pointer(POINTER).is_some(),
     }
-    Ok(())
 }
 
 /// Applies a patch to a value as served by `kind`.
@@ -62,7 +77,8 @@ pub(super) fn apply(
         PatchKind::Json => patches::json_patch(kind, name, value, body),
         PatchKind::Merge => patches::merge_patch(value, body),
         PatchKind::Strategic => patches::strategic_merge(kind.message, value, body),
-        PatchKind::Apply => Err(Status::not_implemented("server-side apply")),
+        // It needs the owners of the live object: `Registry::apply`.
+        PatchKind::Apply => Err(Status::internal("an apply is no patch of a value")),
     }
 }
 

@@ -56,7 +56,7 @@ impl Registry {
     /// Patches the Scale of an object.
     ///
     /// # Errors
-    /// As [`Registry::update_scale`]; 501 for server-side apply.
+    /// As [`Registry::update_scale`]; 409 for replicas that another manager owns.
     #[allow(clippy::too_many_arguments, reason = "the parts of one request line and body")]
     pub async fn patch_scale(
         &self,
@@ -67,13 +67,42 @@ impl Registry {
         patch: PatchKind,
         body: &Value,
     ) -> Result<Value, Status> {
-        patch::check(patch)?;
+        if patch == PatchKind::Apply {
+            return self.apply_scale(info, kind, ns, name, body).await;
+        }
         self.set_replicas(info, kind, ns, name, &mut |now| {
             let patched = patch::apply(SCALE, name, now, patch, body)?;
             let version = text(&patched["metadata"], "resourceVersion").to_owned();
             Ok((replicas_of(name, &patched)?, version))
         })
         .await
+    }
+
+    /// Applies a Scale: the object's `spec.replicas` and nothing else.
+    async fn apply_scale(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        name: &str,
+        scale: &Value,
+    ) -> Result<Value, Status> {
+        let given = |field: &str| scale[field].as_str().unwrap_or_default();
+        if given("apiVersion") != SCALE.api_version() || given("kind") != SCALE.kind {
+            return Err(Status::bad_request(format!(
+                "invalid object type: {}, Kind={}",
+                given("apiVersion"),
+                given("kind")
+            )));
+        }
+        let mut config = json!({"apiVersion": kind.api_version(), "kind": kind.kind,
+            "metadata": scale["metadata"], "spec": {}});
+        if !scale["spec"]["replicas"].is_null() {
+            config["spec"]["replicas"] = replicas_of(name, scale)?.into();
+        }
+        let info = through_scale(info);
+        let written = self.apply(&info, kind, ns, name, &config, Subresource::Main).await?;
+        Ok(scale_of(&written.object))
     }
 
     async fn set_replicas(
@@ -84,8 +113,9 @@ impl Registry {
         name: &str,
         decide: &mut Decide<'_>,
     ) -> Result<Value, Status> {
+        let info = through_scale(info);
         let written = self
-            .modify(info, kind, ns, name, Subresource::Main, &mut |value| {
+            .modify(&info, kind, ns, name, Subresource::Main, &mut |value| {
                 let (replicas, version) = decide(&scale_value(value))?;
                 value["spec"]["replicas"] = replicas.into();
                 if !version.is_empty() {
@@ -96,6 +126,11 @@ impl Registry {
             .await?;
         Ok(scale_of(&written.object))
     }
+}
+
+/// The owner of the replicas is known to have come through the subresource.
+fn through_scale(info: &RequestInfo) -> RequestInfo {
+    RequestInfo { through: "scale", ..info.clone() }
 }
 
 fn scale_of(object: &Object) -> Value {

@@ -39,7 +39,8 @@ impl Allocation {
     fn take(&mut self, key: String, owner: &str) {
         self.compare.push(Compare { key: key.clone(), mod_revision: 0 });
         let name = key.rsplit('/').next().unwrap_or_default();
-        let value: Bytes = canonical::encode(&json!({"metadata": {"name": name}, "owner": owner}));
+        let value: Bytes =
+            canonical::encode(&json!({"metadata": {"name": name}, "owner": owner}), None);
         self.ops.push(Op::Put { key, value });
     }
 

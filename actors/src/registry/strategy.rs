@@ -104,7 +104,7 @@ pub(super) fn drop_nulls(value: &mut Value) {
 
 fn tidy_metadata(object: &mut Value) {
     let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    // Ownership of fields is not tracked yet; a client's copy would only take space.
+    // Owners of fields are kept beside the object; what a client said of them was taken before.
     meta.remove("managedFields");
     meta.retain(|name, value| {
         !OMIT_EMPTY.contains(&name.as_str())

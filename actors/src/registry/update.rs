@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kabuki_api::{
     kind::{CERTIFICATE_SIGNING_REQUEST, Kind, SERVICE},
+    patch::{Owners, same_owners},
     status::Status,
     validate::{self, FieldError},
 };
@@ -16,6 +18,7 @@ use super::{
     object::{Object, text},
     options::{RequestInfo, Subresource},
     outcome::Written,
+    owners::{Ownership, writer},
     service,
     store::{Commit, Registry},
     strategy,
@@ -23,7 +26,7 @@ use super::{
 use crate::auth::Authorizer;
 
 /// Attempts of a change that does not insist on a resourceVersion.
-const UPDATE_ATTEMPTS_MAX: usize = 12;
+pub(super) const UPDATE_ATTEMPTS_MAX: usize = 12;
 
 /// How one attempt to change an object ended.
 pub(super) enum Attempt {
@@ -48,6 +51,7 @@ impl Registry {
         sub: Subresource,
     ) -> Result<Written, Status> {
         let mut warnings = Vec::new();
+        let owners = Owners::take(&mut object);
         strategy::accept(info, kind, &mut object, &mut warnings)?;
         strategy::address(kind, ns, Some(name), &mut object)?;
         let version = text(&object["metadata"], "resourceVersion").to_owned();
@@ -64,7 +68,8 @@ impl Registry {
         }
         for attempt in 0..UPDATE_ATTEMPTS_MAX {
             let Some(old) = self.current(kind, ns, name).await? else {
-                let mut written = self.create_missing(info, kind, ns, name, object, sub).await?;
+                let mut written =
+                    self.create_missing(info, kind, ns, name, (object, owners), sub).await?;
                 // The object was pruned above, so the create saw nothing to warn of.
                 written.warnings = warnings;
                 return Ok(written);
@@ -77,7 +82,8 @@ impl Registry {
                 }
                 return Err(Status::modified(kind, name));
             }
-            match self.replace(info, &old, object.clone(), sub, &warnings).await? {
+            let ownership = Ownership::Track(owners.clone());
+            match self.replace(info, &old, object.clone(), ownership, sub, &warnings).await? {
                 Attempt::Done(written) => return Ok(written),
                 Attempt::Lost => {
                     self.barrier().await?;
@@ -93,7 +99,7 @@ impl Registry {
         kind: &'static Kind,
         ns: &str,
         name: &str,
-        mut object: Value,
+        (mut object, owners): (Value, Owners),
         sub: Subresource,
     ) -> Result<Written, Status> {
         if !kind.create_on_update || sub != Subresource::Main {
@@ -106,7 +112,7 @@ impl Registry {
         if let Some(meta) = meta.as_object_mut() {
             meta.remove("resourceVersion");
         }
-        self.create(info, kind, ns, object).await
+        self.create_owned(info, kind, ns, object, Ownership::Track(owners)).await
     }
 
     /// Changes an object by a function of its current value, again while others win the race:
@@ -122,13 +128,15 @@ impl Registry {
         sub: Subresource,
         mut change: impl FnMut(&mut Value) -> bool + Send,
     ) -> Result<Arc<Object>, Status> {
-        let info = RequestInfo::internal("controller");
+        let info =
+            RequestInfo { field_manager: "kabuki".into(), ..RequestInfo::internal("controller") };
         self.modify(&info, kind, ns, name, sub, &mut |value| Ok(change(value)))
             .await
             .map(|w| w.object)
     }
 
-    /// The loop of read, change, compare-and-write.
+    /// The loop of read, change, compare-and-write. `change` sees the object without
+    /// `managedFields`; those it puts there are taken.
     pub(super) async fn modify(
         &self,
         info: &RequestInfo,
@@ -138,12 +146,25 @@ impl Registry {
         sub: Subresource,
         change: &mut (dyn FnMut(&mut Value) -> Result<bool, Status> + Send),
     ) -> Result<Written, Status> {
+        self.modify_object(info, kind, ns, name, sub, &mut |_, value| change(value)).await
+    }
+
+    /// [`Registry::modify`] by a function that also sees the object as stored.
+    pub(super) async fn modify_object(
+        &self,
+        info: &RequestInfo,
+        kind: &'static Kind,
+        ns: &str,
+        name: &str,
+        sub: Subresource,
+        change: &mut (dyn FnMut(&Object, &mut Value) -> Result<bool, Status> + Send),
+    ) -> Result<Written, Status> {
         for attempt in 0..UPDATE_ATTEMPTS_MAX {
             let Some(old) = self.current(kind, ns, name).await? else {
                 return Err(Status::not_found(kind, name));
             };
             let mut object = old.value().clone();
-            match change(&mut object) {
+            match change(&old, &mut object) {
                 Ok(true) => {}
                 Ok(false) => {
                     return Ok(Written {
@@ -168,9 +189,10 @@ impl Registry {
                 return Err(Status::modified(kind, name));
             }
             let mut warnings = Vec::new();
+            let ownership = Ownership::Track(Owners::take(&mut object));
             strategy::accept(info, kind, &mut object, &mut warnings)?;
             strategy::address(kind, ns, Some(name), &mut object)?;
-            match self.replace(info, &old, object, sub, &warnings).await? {
+            match self.replace(info, &old, object, ownership, sub, &warnings).await? {
                 Attempt::Done(written) => return Ok(written),
                 Attempt::Lost => {
                     self.barrier().await?;
@@ -186,6 +208,7 @@ impl Registry {
         info: &RequestInfo,
         old: &Object,
         mut object: Value,
+        ownership: Ownership,
         sub: Subresource,
         warnings: &[String],
     ) -> Result<Attempt, Status> {
@@ -196,6 +219,15 @@ impl Registry {
             return Err(Status::uid_precondition(kind, name, uid, old.uid()));
         }
         strategy::before_update(kind, before, &mut object, sub)?;
+        let managed = match ownership {
+            // The scheduler's decision is nobody's field, as upstream.
+            _ if sub == Subresource::Binding => old.managed().map(str::to_owned),
+            Ownership::Track(owners) => {
+                let now = strategy::stamp(self.now());
+                writer(info, kind, sub, &now).update(before, old.managed(), &object, &owners)
+            }
+            Ownership::Decided(managed) => managed,
+        };
         admission::on_update(self, info, kind, before, &mut object, sub)?;
         if kind == CERTIFICATE_SIGNING_REQUEST {
             let now = strategy::stamp(self.now());
@@ -217,7 +249,7 @@ impl Registry {
         };
         let released = strategy::is_released(kind, &object);
         let key = old.key().to_owned();
-        let value = stored(kind, object);
+        let value = owned_value(old, object, managed.as_deref());
         // What should be stored in another form (sealed, or with a newer key) is written again.
         if value == old.record().value && !old.record().is_stale() {
             return self
@@ -259,6 +291,19 @@ impl Registry {
         let now = self.local(old.kind(), old.key());
         Ok(now.filter(|object| object.revision() == old.revision()))
     }
+}
+
+/// The bytes to store. Entries of owners that differ in their times only are no change.
+fn owned_value(old: &Object, object: Value, managed: Option<&str>) -> Bytes {
+    let kind = old.kind();
+    if managed == old.managed() {
+        return stored(kind, object, managed);
+    }
+    let as_before = stored(kind, object.clone(), old.managed());
+    if as_before == old.record().value && same_owners(managed, old.managed()) {
+        return as_before;
+    }
+    stored(kind, object, managed)
 }
 
 fn check_update(

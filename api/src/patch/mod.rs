@@ -1,9 +1,11 @@
-//! JSON patch, merge patch and strategic merge patch, over values.
+//! JSON patch, merge patch, strategic merge patch and server-side apply, over values.
 
+mod apply;
 mod json;
 mod merge;
 mod strategic;
 
+pub use apply::{Applied, Owners, Writer, same_owners};
 pub use json::json_patch;
 pub use merge::merge_patch;
 pub use strategic::strategic_merge;

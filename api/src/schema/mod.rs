@@ -123,6 +123,14 @@ impl Table {
         self.index.get(name).map(|i| &self.messages[*i])
     }
 
+    pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    pub(crate) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
     pub(crate) fn get(&self, index: usize) -> Option<&Message> {
         self.messages.get(index)
     }
