@@ -107,8 +107,14 @@ impl Record {
     /// What the authorizer said; `None` is a refusal.
     pub(super) fn decided(&mut self, reason: Option<&str>) {
         let decision = if reason.is_some() { "allow" } else { "forbid" };
-        self.event.annotations.insert(DECISION, decision.to_owned());
-        self.event.annotations.insert(REASON, reason.unwrap_or_default().to_owned());
+        self.event.annotations.insert(DECISION.into(), decision.to_owned());
+        self.event.annotations.insert(REASON.into(), reason.unwrap_or_default().to_owned());
+    }
+
+    /// Admission said something.
+    pub(super) fn annotate(&mut self, annotations: BTreeMap<String, String>) {
+        let annotations = annotations.into_iter().map(|(key, value)| (key.into(), value));
+        self.event.annotations.extend(annotations);
     }
 
     /// The request's body was read.

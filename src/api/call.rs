@@ -8,7 +8,7 @@ use actix_web::{
 };
 use kabuki_actors::{
     auth::{Attributes, UserInfo},
-    registry::RequestInfo,
+    registry::{Notes, RequestInfo},
 };
 use kabuki_api::{
     kind::{self, Kind},
@@ -62,6 +62,8 @@ pub(super) struct Call {
     pub received: Option<OffsetDateTime>,
     /// What the audit log is told, if it records this request.
     pub record: Mutex<Option<Box<Record>>>,
+    /// What admission says beside its verdict.
+    pub notes: Notes,
     /// `Sec-WebSocket-Accept` of the answer, if the client asks for a WebSocket.
     pub websocket: Option<String>,
 }
@@ -93,6 +95,7 @@ impl Call {
             audit_id: audit_id(request),
             received: None,
             record: Mutex::new(None),
+            notes: Notes::open(),
         }
     }
 
@@ -213,6 +216,7 @@ impl Call {
             field_manager: self.query.field_manager(kind, &self.user_agent)?,
             field_validation: self.query.field_validation(kind)?,
             dry_run: self.query.dry_run(kind)?,
+            notes: self.notes.clone(),
             ..RequestInfo::default()
         })
     }

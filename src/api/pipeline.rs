@@ -46,6 +46,9 @@ pub(super) async fn entry(
         Err(status) => (answer::failure(&status, call.error_looks()), Some(status)),
     };
     decorate(&call, &mut response);
+    let (warnings, annotations) = call.notes.take();
+    warn(&mut response, &warnings);
+    call.record(|record| record.annotate(annotations));
     if let Some(record) = call.record.lock().take() {
         response = record.answered(response, failure.as_ref());
     }

@@ -25,6 +25,8 @@ pub(super) async fn serve(
     let mut info = call.request_info("CreateOptions")?;
     let review = write::decode(call, kind, body, &mut info).await?;
     let (namespace, _) = call.object_name();
+    let at = (namespace, "", "");
+    let review = face.registry.admit_body(&info, kind, at, kind, &review).await?;
     let reviews = Reviews::new(face.authenticator.clone(), face.authorizer.clone());
     let answer = reviews.answer(&call.user, kind, namespace, &review).await?;
     Ok(answer::value(201, &answer, looks).await)

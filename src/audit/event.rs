@@ -1,7 +1,7 @@
 //! One event of the log and its JSON (`audit.k8s.io/v1`, apiserver `pkg/audit/request.go`). Bodies
 //! travel as the bytes they came in and are read by the writer, not by whoever serves the request.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{borrow::Cow, collections::BTreeMap, io::Read};
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -105,7 +105,7 @@ pub struct Event {
     /// The answer's body, where something of it is recorded.
     pub response: Option<Body>,
     /// Annotations, such as the authorizer's decision.
-    pub annotations: BTreeMap<&'static str, String>,
+    pub annotations: BTreeMap<Cow<'static, str>, String>,
 }
 
 #[derive(Serialize)]
@@ -138,7 +138,7 @@ struct Line<'a> {
     request_received_timestamp: String,
     stage_timestamp: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<&'static str, String>,
+    annotations: &'a BTreeMap<Cow<'static, str>, String>,
 }
 
 impl Event {
@@ -308,7 +308,10 @@ pub(super) mod tests {
             failure: None,
             request: None,
             response: None,
-            annotations: BTreeMap::from([("authorization.k8s.io/decision", "allow".to_owned())]),
+            annotations: BTreeMap::from([(
+                "authorization.k8s.io/decision".into(),
+                "allow".to_owned(),
+            )]),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Binding a pod to a node, and evicting it.
 
 use kabuki_api::{
-    kind::{BINDING, POD},
+    kind::{BINDING, EVICTION, POD},
     status::Status,
     validate::FieldError,
 };
@@ -27,6 +27,7 @@ impl Registry {
         pod: &str,
         binding: &Value,
     ) -> Result<(), Status> {
+        let binding = &*self.admit_body(info, POD, (ns, pod, "binding"), BINDING, binding).await?;
         let node = check_target(pod, binding)?.to_owned();
         let given = text(&binding["metadata"], "name");
         if !given.is_empty() && given != pod {
@@ -59,6 +60,10 @@ impl Registry {
         pod: &str,
         eviction: &Value,
     ) -> Result<(), Status> {
+        let at = (ns, pod, "eviction");
+        let eviction = &*self.admit_body(info, POD, at, EVICTION, eviction).await?;
+        // What the eviction does to the pod is not asked about again, as upstream.
+        let info = &RequestInfo { admitted: true, ..info.clone() };
         let given = text(&eviction["metadata"], "name");
         if !given.is_empty() && given != pod {
             return Err(Status::bad_request("name in URL does not match name in Eviction object"));

@@ -82,7 +82,8 @@ impl Registry {
                 }
                 object["metadata"]["name"] = name.into();
             }
-            match self.create_once(info, kind, ns, &object, managed.as_deref()).await? {
+            match self.create_once(info, kind, ns, (&object, generated), managed.as_deref()).await?
+            {
                 Attempt::Done(object) => {
                     return Ok(Written { object: Arc::new(object), created: true, warnings });
                 }
@@ -104,7 +105,7 @@ impl Registry {
         info: &RequestInfo,
         kind: &'static Kind,
         ns: &str,
-        base: &Value,
+        (base, generated): (&Value, bool),
         managed: Option<&str>,
     ) -> Result<Attempt, Status> {
         let mut object = prepared(kind, base);
@@ -118,6 +119,7 @@ impl Registry {
             object = prepared(kind, base);
             admission::on_create(self, info, kind, &mut object).map_err(|_| first)?;
         }
+        self.mutate_new(info, kind, ns, &mut object, generated).await?;
         Authorizer::new(self.clone()).check_escalation(&info.user, kind, ns, None, &object)?;
         let name = text(&object["metadata"], "name").to_owned();
         let mut allocation = service::Allocation::default();
@@ -128,6 +130,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Status::invalid(kind, &name, &errors));
         }
+        self.validate_new(info, kind, ns, &object).await?;
         let key = kind.key(ns, &name);
         let value = stored(kind, object, managed);
         if info.dry_run {

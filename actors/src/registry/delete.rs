@@ -70,6 +70,7 @@ impl Registry {
                 }
                 return Err(status);
             }
+            self.admit_delete(info, &object, options).await?;
             if let Some(deleted) = self.delete_once(info, object, options).await? {
                 return Ok(deleted);
             }

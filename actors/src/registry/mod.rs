@@ -34,6 +34,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use admission::dynamic::{Attributes as AdmissionAttributes, Notes, Operation};
 pub use bootstrap::Endpoint;
 pub use object::{Object, TypeMeta};
 pub use options::{

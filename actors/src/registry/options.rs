@@ -3,6 +3,7 @@
 use kabuki_api::decode::Duplicates;
 use serde_json::Value;
 
+use super::admission::dynamic::Notes;
 use crate::auth::UserInfo;
 
 /// What to do with fields the schema does not know and with duplicate fields.
@@ -15,6 +16,17 @@ pub enum FieldValidation {
     Warn,
     /// Refuse the request.
     Strict,
+}
+
+impl FieldValidation {
+    /// The value of the parameter, where it is not the default.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Ignore => Some("Ignore"),
+            Self::Warn => None,
+            Self::Strict => Some("Strict"),
+        }
+    }
 }
 
 /// Who asks and with which options, for one write.
@@ -34,6 +46,10 @@ pub struct RequestInfo {
     pub duplicates: Duplicates,
     /// `dryRun=All`: everything but storing.
     pub dry_run: bool,
+    /// Dynamic admission was asked already, about the subresource this write carries out.
+    pub admitted: bool,
+    /// What admission says beside its verdict.
+    pub notes: Notes,
 }
 
 impl RequestInfo {
@@ -104,6 +120,25 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
+    /// Adds the options that are set to a `DeleteOptions` body.
+    pub(super) fn describe(&self, body: &mut Value) {
+        if let Some(seconds) = self.grace_period_seconds {
+            body["gracePeriodSeconds"] = seconds.into();
+        }
+        if let Some(policy) = self.propagation {
+            body["propagationPolicy"] = policy.name().into();
+        }
+        if let Some(orphan) = self.orphan_dependents {
+            body["orphanDependents"] = orphan.into();
+        }
+        if let Some(uid) = &self.uid {
+            body["preconditions"]["uid"] = uid.as_str().into();
+        }
+        if let Some(version) = &self.resource_version {
+            body["preconditions"]["resourceVersion"] = version.as_str().into();
+        }
+    }
+
     /// Background deletion, the usual one.
     pub fn background() -> Self {
         Self { propagation: Some(Propagation::Background), ..Self::default() }
@@ -137,6 +172,15 @@ impl DeleteOptions {
 }
 
 impl Propagation {
+    /// The policy as clients write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Orphan => "Orphan",
+            Self::Background => "Background",
+            Self::Foreground => "Foreground",
+        }
+    }
+
     /// Reads `Orphan`, `Background` or `Foreground`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {

@@ -137,7 +137,7 @@ fn scale_of(object: &Object) -> Value {
     scale_value(object.value())
 }
 
-fn scale_value(object: &Value) -> Value {
+pub(super) fn scale_value(object: &Value) -> Value {
     let meta = &object["metadata"];
     let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {}, "spec": {}, "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)}});
@@ -159,7 +159,7 @@ fn scale_value(object: &Value) -> Value {
     scale
 }
 
-fn replicas_of(name: &str, scale: &Value) -> Result<i64, Status> {
+pub(super) fn replicas_of(name: &str, scale: &Value) -> Result<i64, Status> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if (0..=i64::from(i32::MAX)).contains(&replicas) {
         return Ok(replicas);

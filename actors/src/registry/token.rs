@@ -42,6 +42,8 @@ impl Registry {
         let Some(keys) = self.config().keys.clone() else {
             return Err(Status::not_implemented("issuing service account tokens without a key"));
         };
+        let at = (ns, name, "token");
+        let request = &*self.admit_body(info, SERVICE_ACCOUNT, at, TOKEN_REQUEST, request).await?;
         let account = self.get_consistent(SERVICE_ACCOUNT, ns, name, "").await?;
         let spec = &request["spec"];
         let seconds = check_seconds(spec)?;

@@ -229,6 +229,7 @@ impl Registry {
             Ownership::Decided(managed) => managed,
         };
         admission::on_update(self, info, kind, before, &mut object, sub)?;
+        self.mutate_change(info, old, &mut object, sub).await?;
         if kind == CERTIFICATE_SIGNING_REQUEST {
             let now = strategy::stamp(self.now());
             admission::certificates::update(before, &mut object, sub, &now);
@@ -242,6 +243,7 @@ impl Registry {
         if sub != Subresource::Binding {
             check_update(kind, name, before, &object)?;
         }
+        self.validate_change(info, old, &object, sub).await?;
         let written = |object: Object| Written {
             object: Arc::new(object),
             created: false,

@@ -2,6 +2,7 @@
 //! object or refuse the request. Order and texts are upstream's.
 
 pub(super) mod certificates;
+pub(super) mod dynamic;
 mod node_restriction;
 mod pod;
 mod service_account;
