@@ -110,8 +110,9 @@ impl Registry {
     }
 }
 
-/// Who applies needs the right to patch, and to create when the object is not there.
-fn may_create(
+/// Who applies needs the right to patch, who updates the right to update; and both the right to
+/// create when the object is not there.
+pub(super) fn may_create(
     registry: &Registry,
     info: &RequestInfo,
     kind: &'static Kind,

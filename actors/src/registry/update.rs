@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{
     admission,
+    apply::may_create,
     create::stored,
     object::{Object, text},
     options::{RequestInfo, Subresource},
@@ -105,6 +106,7 @@ impl Registry {
         if !kind.create_on_update || sub != Subresource::Main {
             return Err(Status::not_found(kind, name));
         }
+        may_create(self, info, kind, ns, name)?;
         let meta = &mut object["metadata"];
         if !text(meta, "uid").is_empty() {
             return Err(Status::uid_precondition(kind, name, text(meta, "uid"), ""));

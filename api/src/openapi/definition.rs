@@ -7,13 +7,13 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Describe, Edition, names,
-    topology::{self, ListType},
-};
+use super::{Describe, Edition, names};
 use crate::{
     kind::{self, Kind},
-    schema::{self, Field, Message, Shape, Table, Type},
+    schema::{
+        self, Field, Message, Shape, Table, Type,
+        topology::{self, ListType},
+    },
 };
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
@@ -171,7 +171,7 @@ impl Definitions {
         if !required.is_empty() {
             schema["required"] = required.into();
         }
-        if topology::is_atomic_object(message) {
+        if topology::is_atomic_struct(message.name) {
             schema["x-kubernetes-map-type"] = "atomic".into();
         }
         schema
@@ -189,8 +189,11 @@ impl Definitions {
         }
         match field.shape {
             Shape::List => list_extensions(&mut schema, message, field),
-            Shape::Map if topology::is_atomic_map(message, field) => {
+            Shape::Map if topology::is_atomic_map(message.name, field) => {
                 schema["x-kubernetes-map-type"] = "atomic".into();
+            }
+            Shape::One | Shape::Pointer if topology::is_granular(message.name, field) => {
+                schema["x-kubernetes-map-type"] = "granular".into();
             }
             Shape::One if field.required && self.edition == Edition::V3 => {
                 if let Some(zero) = zero(field.ty) {
@@ -270,14 +273,10 @@ impl Definitions {
 }
 
 fn list_extensions(schema: &mut Value, message: &Message, field: &Field) {
-    let (ty, keys): (_, &[&str]) = match topology::list_type(message, field) {
+    let (ty, keys): (_, &[&str]) = match topology::list_type(message.name, field) {
         ListType::Atomic => ("atomic", &[]),
         ListType::Set => ("set", &[]),
         ListType::Map(keys) => ("map", keys),
-        ListType::MergeKey(key) => {
-            schema["x-kubernetes-list-map-keys"] = json!([key]);
-            ("map", &[])
-        }
     };
     schema["x-kubernetes-list-type"] = ty.into();
     if !keys.is_empty() {

@@ -13,7 +13,6 @@ mod paths;
 mod protobuf;
 mod render;
 mod subpaths;
-mod topology;
 
 pub use document::{documents, write_v2, write_v3};
 pub use protobuf::v2 as v2_protobuf;

@@ -6,6 +6,7 @@
 mod load;
 mod normalise;
 mod timestamp;
+pub(crate) mod topology;
 mod types;
 mod unknown;
 

@@ -1,8 +1,8 @@
 //! Tokens, authorization and reviews over a real store.
 
 use kabuki_api::kind::{
-    CLUSTER_ROLE_BINDING, POD, ROLE, ROLE_BINDING, SELF_SUBJECT_ACCESS_REVIEW, SERVICE_ACCOUNT,
-    TOKEN_REVIEW,
+    CLUSTER_ROLE_BINDING, ENDPOINTS, POD, ROLE, ROLE_BINDING, SELF_SUBJECT_ACCESS_REVIEW,
+    SERVICE_ACCOUNT, TOKEN_REVIEW,
 };
 use serde_json::json;
 
@@ -126,6 +126,26 @@ async fn nobody_grants_what_they_do_not_hold() {
     let cluster_wide = c.create(&internal(), CLUSTER_ROLE_BINDING, "", binding).await;
     cluster_wide.unwrap();
     c.create(&info, ROLE, "default", role).await.unwrap();
+}
+
+/// An update may create some kinds, for those who may create them.
+#[tokio::test]
+async fn a_put_creates_only_for_who_may_create() {
+    let c = cluster().await;
+    let jane = RequestInfo::of(UserInfo::certificate("jane", &[]));
+    let endpoints = json!({"metadata": {"name": "e"}, "subsets": []});
+    let put = |info: RequestInfo, object: serde_json::Value| {
+        let c = &c;
+        async move { c.update(&info, ENDPOINTS, "default", "e", object, Subresource::Main).await }
+    };
+    let refused = put(jane.clone(), endpoints.clone()).await.unwrap_err();
+    assert_eq!(
+        refused.message,
+        "endpoints \"e\" is forbidden: User \"jane\" cannot create resource \"endpoints\" in API group \"\" in the namespace \"default\""
+    );
+    assert!(put(internal(), endpoints.clone()).await.unwrap().created);
+    // What is there already, the pipeline has judged by the verb update.
+    assert!(!put(jane, endpoints).await.unwrap().created);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Most faults named in one answer.
-const FAULTS_MAX: usize = 100;
+pub(super) const FAULTS_MAX: usize = 100;
 
 /// `live` with the leaves of `config` in place of its own. The items of keyed lists keep the order
 /// of `live`, those that both have take the order of `config`.

@@ -12,6 +12,7 @@ mod last_applied;
 mod managers;
 mod merging;
 mod topology;
+mod types;
 
 #[cfg(test)]
 mod laws;
@@ -105,8 +106,8 @@ impl Writer<'_> {
             ["apiVersion" | "kind"] => true,
             ["metadata", name] => UNOWNED_METADATA.contains(name) || self.is_reset_metadata(name),
             ["metadata"] => false,
-            ["status"] => self.subresource != "status" && self.kind.has_status(),
-            [_] => self.subresource == "status",
+            ["status"] => !self.writes_status() && self.kind.has_status(),
+            [_] => self.writes_status(),
             _ => false,
         }
     }
@@ -119,6 +120,11 @@ impl Writer<'_> {
             _ => &[],
         };
         self.subresource == "status" && kept.contains(&name)
+    }
+
+    /// The approval of a CertificateSigningRequest is a part of its status.
+    fn writes_status(&self) -> bool {
+        matches!(self.subresource, "status" | "approval")
     }
 
     /// Takes out what is nobody's.
@@ -263,10 +269,11 @@ impl Writer<'_> {
         if !config["metadata"]["managedFields"].is_null() {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
-        schema::check_types(self.kind, config)?;
-        let faults = merging::faults(self.root(), config);
+        let mut faults = merging::faults(self.root(), config);
+        types::faults(self.kind, config, merging::FAULTS_MAX, &mut faults);
         let text = match faults.as_slice() {
-            [] => return Ok(()),
+            // What is left is the decoder's: an integer with a fraction, a time that is none.
+            [] => return schema::check_types(self.kind, config),
             [one] => one.clone(),
             many => format!("errors:\n  {}", many.join("\n  ")),
         };

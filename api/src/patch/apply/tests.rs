@@ -279,7 +279,16 @@ fn configurations_that_cannot_be_applied() {
     let mut config = deployment(json!({}));
     config["metadata"]["managedFields"] = json!([]);
     assert_eq!(text(config), (400, "metadata.managedFields must be nil".into()));
-    assert_eq!(text(deployment(json!({"replicas": "x"}))).0, 400);
+    assert_eq!(
+        text(deployment(json!({"replicas": "x"}))),
+        (
+            500,
+            "failed to create typed patch object (n/d; apps/v1, Kind=Deployment): .spec.replicas: expected numeric (int or float), got string"
+                .into()
+        )
+    );
+    // The schema knows no integers, the decoder does.
+    assert_eq!(text(deployment(json!({"replicas": 1.5}))).0, 400);
     assert_eq!(
         text(deployment(json!({"foo": 1}))),
         (
@@ -287,5 +296,21 @@ fn configurations_that_cannot_be_applied() {
             "failed to create typed patch object (n/d; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema"
                 .into()
         )
+    );
+}
+
+#[test]
+fn who_approves_owns_the_conditions() {
+    use crate::kind::CERTIFICATE_SIGNING_REQUEST;
+    let live = json!({"metadata": {"name": "c"}, "spec": {"signerName": "s"}});
+    let owned = writer(CERTIFICATE_SIGNING_REQUEST, "a").create(&live, &Owners::Live);
+    let mut new = live.clone();
+    new["status"]["conditions"] = json!([{"type": "Approved", "status": "True"}]);
+    let approver = Writer { subresource: "approval", ..writer(CERTIFICATE_SIGNING_REQUEST, "b") };
+    let owned = approver.update(&live, owned.as_deref(), &new, &Owners::Live);
+    assert_eq!(
+        fields_of(owned.as_deref(), "b"),
+        json!({"f:status": {"f:conditions": {".": {}, "k:{\"type\":\"Approved\"}":
+            {".": {}, "f:status": {}, "f:type": {}}}}})
     );
 }

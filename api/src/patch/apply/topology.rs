@@ -1,16 +1,13 @@
-//! How the values of a kind are owned: which structs, maps and lists are one value (atomic), and by
-//! which keys the items of the others are told apart. Follows the `x-kubernetes-list-type`,
-//! `-list-map-keys` and `-map-type` of upstream's `api/openapi-spec/swagger.json`.
-//!
-//! Most of it is in the field table: a list that strategic merge merges is a keyed list, or a set
-//! when it has no key. Here is only what the table does not say, by message and field, so that a
-//! row for a kind that is not served yet does no harm.
+//! How the values of a kind are owned, place by place, ready to be walked beside an object.
 
 use std::sync::LazyLock;
 
 use crate::{
     kind::Kind,
-    schema::{Field, Shape, Table, Type, table},
+    schema::{
+        Field, Shape, Table, Type, table,
+        topology::{ListType, is_atomic_map, is_atomic_struct, is_granular, list_type},
+    },
 };
 
 /// What the value at one place is.
@@ -57,81 +54,6 @@ pub(super) struct Slot {
     pub(super) always: bool,
 }
 
-/// Lists whose keys are not the merge key of strategic merge, and lists that strategic merge
-/// replaces.
-const KEYS: &[(&str, &[&str])] = &[
-    ("core.v1.Container ports", &["containerPort", "protocol"]),
-    ("core.v1.EphemeralContainer ports", &["containerPort", "protocol"]),
-    ("core.v1.EphemeralContainerCommon ports", &["containerPort", "protocol"]),
-    ("core.v1.PodSpec topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"]),
-    ("core.v1.ResourceRequirements claims", &["name"]),
-    ("core.v1.ServiceSpec ports", &["port", "protocol"]),
-    ("admissionregistration.v1.MutatingAdmissionPolicyStatus conditions", &["type"]),
-    ("admissionregistration.v1.ValidatingAdmissionPolicyStatus conditions", &["type"]),
-    ("apiextensions.v1.CustomResourceDefinitionStatus conditions", &["type"]),
-    ("apiregistration.v1.APIServiceStatus conditions", &["type"]),
-    ("certificates.v1.CertificateSigningRequestStatus conditions", &["type"]),
-];
-
-/// Lists of scalars that are sets, beside those that strategic merge merges.
-const SETS: &[&str] = &[
-    "admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec validationActions",
-    "batch.v1.PodFailurePolicyOnExitCodesRequirement values",
-    "batch.v1.UncountedTerminatedPods failed",
-    "batch.v1.UncountedTerminatedPods succeeded",
-    "discovery.v1.Endpoint addresses",
-    "flowcontrol.v1.NonResourcePolicyRule nonResourceURLs",
-    "flowcontrol.v1.NonResourcePolicyRule verbs",
-    "flowcontrol.v1.ResourcePolicyRule apiGroups",
-    "flowcontrol.v1.ResourcePolicyRule namespaces",
-    "flowcontrol.v1.ResourcePolicyRule resources",
-    "flowcontrol.v1.ResourcePolicyRule verbs",
-    "storage.v1.CSIDriverSpec volumeLifecycleModes",
-];
-
-/// Structs that are one value wherever they are.
-const ATOMIC_STRUCTS: &[&str] = &[
-    "admissionregistration.v1.MatchResources",
-    "admissionregistration.v1.NamedRuleWithOperations",
-    "admissionregistration.v1.ParamKind",
-    "admissionregistration.v1.ParamRef",
-    "admissionregistration.v1.Variable",
-    "autoscaling.v1.CrossVersionObjectReference",
-    "autoscaling.v2.CrossVersionObjectReference",
-    "core.v1.ConfigMapKeySelector",
-    "core.v1.EndpointAddress",
-    "core.v1.EndpointPort",
-    "core.v1.FileKeySelector",
-    "core.v1.LocalObjectReference",
-    "core.v1.NodeSelector",
-    "core.v1.NodeSelectorTerm",
-    "core.v1.ObjectFieldSelector",
-    "core.v1.ObjectReference",
-    "core.v1.ResourceFieldSelector",
-    "core.v1.ScopeSelector",
-    "core.v1.ScopedResourceSelectorRequirement",
-    "core.v1.SecretKeySelector",
-    "core.v1.SecretReference",
-    "core.v1.TopologySelectorTerm",
-    "core.v1.TypedLocalObjectReference",
-    "discovery.v1.EndpointPort",
-    "meta.v1.LabelSelector",
-    "meta.v1.OwnerReference",
-    "networking.v1.ServiceBackendPort",
-    "rbac.v1.RoleRef",
-    "rbac.v1.Subject",
-];
-
-/// Maps that are one value, and fields whose struct is owned field by field although it is atomic
-/// elsewhere.
-const ATOMIC_MAPS: &[&str] = &[
-    "core.v1.PodSpec nodeSelector",
-    "core.v1.ReplicationControllerSpec selector",
-    "core.v1.ServiceSpec selector",
-    "node.v1.Scheduling nodeSelector",
-];
-const GRANULAR_STRUCTS: &[&str] = &["core.v1.PersistentVolumeSpec claimRef"];
-
 /// Fields of these names are structs and no pointers in upstream's types, but for [`POINTERS`].
 const ALWAYS: &[&str] = &[
     "daemonEndpoints",
@@ -172,11 +94,11 @@ impl Topology {
 }
 
 fn slot(table: &Table, message: &str, field: &'static Field) -> Slot {
-    let id = format!("{message} {}", field.name);
-    let granular = GRANULAR_STRUCTS.contains(&id.as_str());
     let item = match field.ty {
         Type::Message(index) => match table.get(index) {
-            Some(m) if granular || !ATOMIC_STRUCTS.contains(&m.name) => Item::Struct(index),
+            Some(m) if is_granular(message, field) || !is_atomic_struct(m.name) => {
+                Item::Struct(index)
+            }
             _ => Item::Leaf,
         },
         Type::RawExtension | Type::FieldsV1 => Item::Deduced,
@@ -184,10 +106,15 @@ fn slot(table: &Table, message: &str, field: &'static Field) -> Slot {
     };
     let place = match field.shape {
         Shape::One | Shape::Pointer => item.place(),
-        Shape::Map if ATOMIC_MAPS.contains(&id.as_str()) => Place::Leaf,
+        Shape::Map if is_atomic_map(message, field) => Place::Leaf,
         Shape::Map => Place::Map(item),
-        Shape::List => list(&id, field),
+        Shape::List => match (list_type(message, field), field.ty) {
+            (ListType::Map(keys), Type::Message(index)) => Place::Keyed(index, keys),
+            (ListType::Set, _) => Place::Set,
+            _ => Place::Leaf,
+        },
     };
+    let id = format!("{message} {}", field.name);
     let always = match field.shape {
         Shape::One => {
             matches!(place, Place::Struct(_))
@@ -198,18 +125,6 @@ fn slot(table: &Table, message: &str, field: &'static Field) -> Slot {
         _ => false,
     };
     Slot { place, always }
-}
-
-fn list(id: &str, field: &'static Field) -> Place {
-    let keys = KEYS.iter().find(|(field, _)| *field == id).map(|(_, keys)| *keys);
-    let keys = keys.or_else(|| field.merge_key.as_ref().map(std::slice::from_ref));
-    match (keys, field.ty) {
-        (Some(keys), Type::Message(index)) => Place::Keyed(index, keys),
-        (None, Type::String | Type::Int32 | Type::Int64) if field.merge || SETS.contains(&id) => {
-            Place::Set
-        }
-        _ => Place::Leaf,
-    }
 }
 
 /// The root of objects of a kind.
@@ -268,18 +183,5 @@ mod tests {
         assert_eq!(at(DEPLOYMENT, "metadata.labels"), Place::Map(Item::Leaf));
         assert!(matches!(at(SERVICE, "spec.ports"), Place::Keyed(_, ["port", "protocol"])));
         assert_eq!(at(SERVICE, "spec.selector"), Place::Leaf);
-    }
-
-    /// A row with a misspelt field would do nothing, silently.
-    #[test]
-    fn rows_name_fields_that_messages_have() {
-        let rows = KEYS.iter().map(|(id, _)| *id).chain(SETS.iter().copied());
-        let rows = rows.chain(ATOMIC_MAPS.iter().copied()).chain(GRANULAR_STRUCTS.iter().copied());
-        for id in rows {
-            let (message, field) = id.split_once(' ').unwrap();
-            if let Some(message) = table().by_name(message) {
-                assert!(message.field(field).is_some(), "{id}");
-            }
-        }
     }
 }
