@@ -15,13 +15,18 @@ use std::{collections::HashMap, sync::LazyLock};
 pub use normalise::{fill_status, prune};
 use serde_json::Value;
 pub(crate) use timestamp::{from_parts, micro_time, seconds_time};
+pub(crate) use types::check_metadata;
 pub use types::check_types;
+pub(crate) use unknown::prune_metadata;
 pub use unknown::unknown_fields;
 
 use crate::kind::Kind;
 
 /// Most unknown or duplicate fields named in one answer, as upstream.
 pub const MAX_STRICT_ERRORS: usize = 100;
+
+/// The message of object metadata.
+const METADATA: &str = "meta.v1.ObjectMeta";
 
 /// Type of one value, of one item of a list, or of one value of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

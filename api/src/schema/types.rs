@@ -3,7 +3,7 @@
 use base64::Engine;
 use serde_json::Value;
 
-use super::{Field, Message, Shape, Table, Type, micro_time, seconds_time, table};
+use super::{Field, METADATA, Message, Shape, Table, Type, micro_time, seconds_time, table};
 use crate::{kind::Kind, quantity::Quantity, status::Status, text::quote};
 
 /// Checks the JSON type of every declared field; unknown fields are not looked at.
@@ -23,6 +23,24 @@ pub fn check_types(kind: &Kind, object: &Value) -> Result<(), Status> {
         )));
     };
     walk(table, message, object, &mut Vec::new()).map_err(refuse)
+}
+
+/// [`check_types`] for the metadata of an object inside another.
+///
+/// # Errors
+/// The text of Go's decoder.
+pub(crate) fn check_metadata(metadata: &Value) -> Result<(), String> {
+    let table = table();
+    let Some(message) = table.by_name(METADATA) else { return Ok(()) };
+    match metadata {
+        Value::Object(_) => walk(table, message, metadata, &mut Vec::new()),
+        Value::Null => Ok(()),
+        other => Err(format!(
+            "json: cannot unmarshal {} into Go value of type {}",
+            json_type(other),
+            message.go_type()
+        )),
+    }
 }
 
 fn json_type(value: &Value) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{MAX_STRICT_ERRORS, Message, Step, Table, Type, children, table};
+use super::{MAX_STRICT_ERRORS, METADATA, Message, Step, Table, Type, children, table};
 use crate::kind::Kind;
 
 /// Paths such as `spec.template.spec.containers[0].foo` of fields the kind does not declare, at
@@ -12,6 +12,20 @@ pub fn unknown_fields(kind: &Kind, object: &Value) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(message) = table.of(kind) {
         walk(table, message, object, &mut String::new(), &mut out);
+    }
+    out
+}
+
+/// Takes fields that metadata does not have out of the metadata of an object inside another; answers
+/// their paths below it, at most [`MAX_STRICT_ERRORS`].
+pub(crate) fn prune_metadata(metadata: &mut Value) -> Vec<String> {
+    let table = table();
+    let mut out = Vec::new();
+    if let Some(message) = table.by_name(METADATA) {
+        walk(table, message, metadata, &mut String::new(), &mut out);
+        if let Value::Object(map) = metadata {
+            map.retain(|name, _| message.field(name).is_some());
+        }
     }
     out
 }

@@ -31,14 +31,14 @@ pub(super) const fn boolean(name: &'static str, description: &'static str) -> Co
     Column { name, r#type: "boolean", format: "", priority: 0, description }
 }
 
-pub(super) const NAME: Column = Column {
+pub(crate) const NAME: Column = Column {
     name: "Name",
     r#type: "string",
     format: "name",
     priority: 0,
     description: "Name of the object, unique within its namespace.",
 };
-pub(super) const AGE: Column = text("Age", "Time since the object was created.");
+pub(crate) const AGE: Column = text("Age", "Time since the object was created.");
 const CREATED: Column = text("Created At", "When the object was created.");
 const CONTAINERS: Column = wide("Containers", "Names of the containers of the template.");
 const IMAGES: Column = wide("Images", "Images of the containers of the template.");

@@ -69,6 +69,15 @@ pub fn since(timestamp: Option<&str>, now: OffsetDateTime) -> String {
     }
 }
 
+/// Age of a timestamp that a user wrote: what is none is `<invalid>`, nothing is `<unknown>`.
+pub(crate) fn age_of(text: &str, now: OffsetDateTime) -> String {
+    match parse(text) {
+        _ if text.is_empty() || text == "null" => UNKNOWN.into(),
+        Some(then) => human((now - then).whole_seconds()),
+        None => "<invalid>".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,13 +25,14 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 pub use columns::Column;
-pub(crate) use columns::NAME_AND_CREATED;
+pub(crate) use columns::{AGE, NAME, NAME_AND_CREATED};
 pub use duration::human;
 pub use render::{
     Include, ListMeta, TableStyle, Version, partial_metadata, table, table_bookmark,
     write_partial_list, write_table,
 };
 
+pub(crate) use duration::age_of;
 pub(crate) use rbac::name_and_created;
 
 use crate::kind::Kind;

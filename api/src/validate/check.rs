@@ -159,7 +159,7 @@ pub(super) fn selector_matches(selector: &Value, labels: &Value) -> bool {
 }
 
 /// A field that may not change.
-pub(super) fn immutable(out: &mut Errors, path: &str, new: &Value, old: &Value) {
+pub(crate) fn immutable(out: &mut Errors, path: &str, new: &Value, old: &Value) {
     if new != old {
         out.push(FieldError::invalid(path, new.clone(), IMMUTABLE));
     }

@@ -73,6 +73,22 @@ pub(super) fn update(out: &mut Errors, new: &Value, old: &Value) {
     }
 }
 
+/// What is wrong with the metadata, at `path`, of an object inside another. It need not have a name.
+pub(crate) fn embedded(metadata: &Value, path: &str) -> Vec<FieldError> {
+    let mut out = Vec::new();
+    let own = text(metadata, "name");
+    each(&mut out, "metadata.name", &own.into(), name::path_segment(own));
+    match text(metadata, "namespace") {
+        "" => {}
+        ns => each(&mut out, "metadata.namespace", &ns.into(), name::dns1123_label(ns)),
+    }
+    common(&mut out, metadata);
+    for error in &mut out {
+        error.path = error.path.replacen("metadata", path, 1);
+    }
+    out
+}
+
 fn common(out: &mut Errors, metadata: &Value) {
     labels(out, "metadata.labels", &metadata["labels"]);
     annotations(out, "metadata.annotations", &metadata["annotations"]);

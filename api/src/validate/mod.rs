@@ -31,7 +31,9 @@ pub(crate) mod storage;
 mod volume;
 pub(crate) mod workload;
 
+pub(crate) use check::immutable;
 pub use error::{FieldError, Reason};
+pub(crate) use meta::embedded as embedded_metadata;
 use serde_json::Value;
 
 use crate::kind::Kind;
