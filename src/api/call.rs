@@ -1,6 +1,6 @@
 //! One request as the handlers see it: parsed once, owned, without actix types.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -24,6 +24,7 @@ use super::{
     answer::Looks,
     audited::Record,
     connection::connection_token,
+    flow::Labels,
     path::{self, ResourcePath},
     query::Query,
     socket,
@@ -64,6 +65,8 @@ pub(super) struct Call {
     pub record: Mutex<Option<Box<Record>>>,
     /// What admission says beside its verdict.
     pub notes: Notes,
+    /// How the limiter classified it.
+    pub flow: Option<Arc<Labels>>,
     /// `Sec-WebSocket-Accept` of the answer, if the client asks for a WebSocket.
     pub websocket: Option<String>,
 }
@@ -96,6 +99,7 @@ impl Call {
             received: None,
             record: Mutex::new(None),
             notes: Notes::open(),
+            flow: None,
         }
     }
 

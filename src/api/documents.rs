@@ -13,6 +13,9 @@ use super::{
 /// Serves a path.
 pub(super) async fn serve(face: &Face, call: &Call, body: &Bytes) -> Result<HttpResponse, Status> {
     let path = call.path.trim_end_matches('/');
+    if path == "/debug/api_priority_and_fairness/dump_priority_levels" && call.verb == "get" {
+        return Ok(answer::text(200, face.flow.levels()));
+    }
     if path == "/debug" || path.starts_with("/debug/") {
         return debug::serve(face, call, body).await;
     }
@@ -52,6 +55,7 @@ async fn root(call: &Call) -> Result<HttpResponse, Status> {
     for path in [
         "/debug/actors",
         "/debug/alarms",
+        "/debug/api_priority_and_fairness/dump_priority_levels",
         "/debug/audit",
         "/debug/deadletters",
         "/healthz",

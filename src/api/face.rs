@@ -19,7 +19,7 @@ use kabuki_api::status::Status;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::{logs::LogSource, metrics::Metrics, peers::Peers};
+use super::{flow::Limiter, logs::LogSource, metrics::Metrics, peers::Peers};
 use crate::{audit::AuditLog, backup::Attachment};
 
 /// Reading requests handled at once; watches are not counted. More are answered 429.
@@ -50,6 +50,8 @@ pub struct ApiConfig {
     pub tls: rustls::ServerConfig,
     /// Worker threads.
     pub workers: usize,
+    /// Requests that run at once; who else comes waits for a turn.
+    pub seats: u32,
     /// `host:port` clients reach this member at, told in discovery.
     pub advertise: String,
     /// Objects.
@@ -99,6 +101,8 @@ pub struct Face {
     /// Cancelled when the server begins to stop: streams end, so that clients move on.
     pub(super) stopping: CancellationToken,
     limits: Limits,
+    /// Whose turn it is.
+    pub(super) flow: Arc<Limiter>,
 }
 
 /// Requests under way, and how many there may be.
@@ -139,6 +143,7 @@ impl Face {
             more_metrics: Arc::clone(&config.metrics),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
+            flow: Arc::new(Limiter::new(config.seats)),
             limits: Limits::new([MAX_READING, MAX_CHANGING, MAX_LONG_RUNNING]),
         }
     }

@@ -65,6 +65,7 @@ impl Metrics {
         let mut text = String::with_capacity(32 * 1024);
         self.render(&mut text);
         render_limits(&mut text, face.in_flight());
+        face.flow.render(&mut text);
         render_store(&mut text, face);
         if let Some(audit) = &face.audit {
             audit.sink.render(&mut text);

@@ -15,6 +15,7 @@ mod debug_all;
 mod discovery;
 mod documents;
 mod face;
+mod flow;
 mod health;
 mod link;
 mod logs;
@@ -46,6 +47,7 @@ pub use face::{
     ApiConfig, Attachments, Checks, Extra, Face, MAX_CHANGING, MAX_LONG_RUNNING, MAX_READING,
     MoreMetrics,
 };
+pub use flow::SEATS;
 pub use logs::{LogBytes, LogSource};
 pub use peers::Peers;
 pub use server::{ApiServer, start};

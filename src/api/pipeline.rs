@@ -80,6 +80,11 @@ async fn serve(
         (false, false) => Load::Reading,
     };
     let place = face.enter(load)?;
+    // Held until there is an answer; of a watch, until it has begun.
+    let _seat = match face.flow.enter(&face.registry, call).await {
+        Ok(seat) => seat,
+        Err(refused) => return Ok(refused),
+    };
     authorize(face, call)?;
     if call.resource.is_some() && call.verb.is_empty() {
         return Err(Status::method_not_allowed_here());
@@ -218,6 +223,9 @@ async fn read_body(mut payload: Payload) -> Result<Bytes, Status> {
 fn decorate(call: &Call, response: &mut HttpResponse) {
     let id = HeaderName::from_static("audit-id");
     response.headers_mut().insert(id, call.audit_id.clone());
+    if let Some(flow) = &call.flow {
+        flow.put(response);
+    }
     if !response.headers().contains_key("cache-control") {
         super::header(response, "cache-control", "no-cache, private");
     }

@@ -113,6 +113,8 @@ pub fn start(config: ApiConfig) -> io::Result<ApiServer> {
     let server = server.0;
     let handle = server.handle();
     let task = tokio::spawn(server);
+    let flow = std::sync::Arc::clone(&face.flow);
+    tokio::spawn(flow.follow(face.registry.clone(), face.stopping.clone()));
     Ok(ApiServer { handle, face, addresses, listeners, task })
 }
 

@@ -70,6 +70,12 @@ pub struct MemberOptions {
     /// (apiserver.config.k8s.io/v1 EncryptionConfiguration); the same on every member.
     #[arg(long, value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,
+    /// Reading requests that run at once, by their priority; others wait for their turn.
+    #[arg(long, default_value_t = 400, value_name = "COUNT")]
+    pub max_requests_inflight: u32,
+    /// The same for changing ones; their sum is what priority levels share.
+    #[arg(long, default_value_t = 200, value_name = "COUNT")]
+    pub max_mutating_requests_inflight: u32,
     /// What is recorded of who did what.
     #[command(flatten)]
     pub audit: AuditOptions,
@@ -93,6 +99,13 @@ pub struct AuditOptions {
     /// Days an audit log that was set aside is kept; 0 keeps all.
     #[arg(long, default_value_t = 0, value_name = "DAYS")]
     pub audit_log_maxage: u32,
+}
+
+impl MemberOptions {
+    /// Seats of the API server.
+    pub fn seats(&self) -> u32 {
+        self.max_requests_inflight.saturating_add(self.max_mutating_requests_inflight).max(1)
+    }
 }
 
 impl AuditOptions {

@@ -138,6 +138,7 @@ pub async fn start(
     let hub = Arc::new(link::Hub::new());
     let peers = api::Peers::new(store.clone(), pki.clone(), &names.name, state.member_id);
     let api = api::start(ApiConfig {
+        seats: options.seats(),
         listeners: vec![listener],
         tls: api_server_config(&certificates.server, pki.ca.cert_pem(), cluster.clock)?,
         workers: std::thread::available_parallelism().map_or(1, usize::from).min(API_WORKERS_MAX),

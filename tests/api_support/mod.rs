@@ -88,6 +88,7 @@ impl TestApi {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = api::start(ApiConfig {
+            seats: api::SEATS,
             listeners: vec![listener],
             tls: api_server_config(&identity, pki.ca.cert_pem(), Clock::default()).unwrap(),
             workers: 2,

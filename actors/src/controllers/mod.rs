@@ -57,6 +57,7 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     cast.play("namespace", small::NamespaceController);
     cast.play("bootstrap-token", small::BootstrapTokenCleaner);
     cast.play("event-ttl", small::EventCleaner);
+    cast.play("flow-schema-status", small::FlowSchemaStatus);
     cast.play("clusterrole-aggregation", small::ClusterRoleAggregation);
     cast.play("certificate-approving", certificates::Approver::new(authorizer));
     if let Some(authority) = config.signer.clone() {

@@ -35,7 +35,7 @@ mod watch;
 mod tests;
 
 pub use admission::dynamic::{Attributes as AdmissionAttributes, Notes, Operation};
-pub use bootstrap::Endpoint;
+pub use bootstrap::{Endpoint, mandatory_flow};
 pub use object::{Object, TypeMeta};
 pub use options::{
     DeleteOptions, FieldValidation, ListOptions, PatchKind, Propagation, RequestInfo, Subresource,

@@ -11,9 +11,12 @@ use std::net::Ipv4Addr;
 use futures_util::future::try_join_all;
 
 mod controller_roles;
+mod flow;
 mod namespace_roles;
 mod policy;
 mod roles;
+
+pub use flow::mandatory_flow;
 
 use super::{
     admission::SYSTEM_CLASSES,
@@ -56,6 +59,7 @@ impl Registry {
         futures_util::try_join!(
             try_join_all(classes),
             try_join_all(policy),
+            try_join_all(flow::objects().into_iter().map(|(kind, o)| self.ensure_flow(kind, o))),
             self.bootstrap_services(),
             self.ensure(CONFIG_MAP, "kube-system", authentication),
         )?;
@@ -78,6 +82,22 @@ impl Registry {
         }
         let change = |value: &mut Value| policy::complete(value, &wanted);
         self.update_with_retry(kind, ns, &name, Subresource::Main, change).await.map(|_| ())
+    }
+
+    /// Creates an object of flow control, or puts it back to what it should be.
+    async fn ensure_flow(&self, kind: &'static Kind, wanted: Value) -> Result<(), Status> {
+        let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let Some(live) = self.local(kind, &kind.key("", &name)) else {
+            return self.ensure(kind, "", wanted).await;
+        };
+        if !flow::is_stale(live.value(), &wanted) {
+            return Ok(());
+        }
+        let change = |value: &mut Value| {
+            value["spec"] = wanted["spec"].clone();
+            true
+        };
+        self.update_with_retry(kind, "", &name, Subresource::Main, change).await.map(|_| ())
     }
 
     async fn bootstrap_services(&self) -> Result<(), Status> {
