@@ -138,6 +138,16 @@ fn kinds_of_networking_and_scaling() {
 
 #[test]
 fn storage_kinds() {
+    check::<core::v1::LimitRange>(
+        kind::LIMIT_RANGE,
+        json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "2", "memory": "1Gi"}}]}}),
+    );
+    check::<core::v1::ResourceQuota>(
+        kind::RESOURCE_QUOTA,
+        json!({"spec": {"hard": {"pods": "2"}, "scopes": ["NotBestEffort"], "scopeSelector":
+            {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["x"]}]}},
+            "status": {"hard": {"pods": "2"}, "used": {"pods": "0"}}}),
+    );
     check::<storage::v1::StorageClass>(
         kind::STORAGE_CLASS,
         json!({"provisioner": "p", "allowVolumeExpansion": false, "allowedTopologies":

@@ -15,6 +15,7 @@ mod gc;
 mod leader_gate;
 pub(crate) mod model;
 mod nodes;
+mod quota;
 mod replicaset;
 mod small;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     cast.play("pod-gc", nodes::PodGc::new(config.orphan_quarantine));
     cast.play("garbage-collector", gc::GarbageCollector::default());
     cast.play("namespace", small::NamespaceController);
+    cast.play("resourcequota", quota::ResourceQuotaController);
     cast.play("bootstrap-token", small::BootstrapTokenCleaner);
     cast.play("event-ttl", small::EventCleaner);
     cast.play("flow-schema-status", small::FlowSchemaStatus);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kabuki_api::{
-    kind::{self, Kind, NAMESPACE, SERVICE},
+    kind::{self, Kind, NAMESPACE, RESOURCE_QUOTA, SERVICE},
     name,
     patch::Owners,
     status::Status,
@@ -13,7 +13,8 @@ use kabuki_raft::{Compare, Op, Record};
 use serde_json::Value;
 
 use super::{
-    admission, canonical,
+    admission::{self, quota::Write},
+    canonical,
     object::{Object, text},
     options::{RequestInfo, Subresource},
     outcome::Written,
@@ -110,8 +111,14 @@ impl Registry {
     ) -> Result<Attempt, Status> {
         let mut object = prepared(kind, base);
         let mut compare = Vec::with_capacity(2);
+        let mut allocation = service::Allocation::default();
         if let Some(found) = self.open_namespace(kind, ns, text(&base["metadata"], "name")).await? {
-            compare.push(Compare { key: found.key().to_owned(), mod_revision: found.revision() });
+            let key = found.key().to_owned();
+            compare.push(Compare { key: key.clone(), mod_revision: found.revision() });
+            if kind == RESOURCE_QUOTA {
+                // So that no create is decided without it, on any member.
+                allocation.ops.push(Op::Put { key, value: found.record().value.clone() });
+            }
         }
         if let Err(first) = admission::on_create(self, info, kind, &mut object) {
             // What admission missed may just not be applied on this member yet.
@@ -120,9 +127,9 @@ impl Registry {
             admission::on_create(self, info, kind, &mut object).map_err(|_| first)?;
         }
         self.mutate_new(info, kind, ns, &mut object, generated).await?;
+        admission::complete(kind, &mut object);
         Authorizer::new(self.clone()).check_escalation(&info.user, kind, ns, None, &object)?;
         let name = text(&object["metadata"], "name").to_owned();
-        let mut allocation = service::Allocation::default();
         if kind == SERVICE {
             allocation = service::plan(self, None, &mut object)?;
         }
@@ -130,7 +137,11 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Status::invalid(kind, &name, &errors));
         }
+        admission::check_create(self, kind, &object)?;
         self.validate_new(info, kind, ns, &object).await?;
+        let (sub, now) = (Subresource::Main, self.now());
+        let write = Write { kind, old: None, new: &object, sub, now };
+        let _turn = self.charge(&write, &mut allocation).await?;
         let key = kind.key(ns, &name);
         let value = stored(kind, object, managed);
         if info.dry_run {

@@ -22,6 +22,7 @@ mod options;
 mod outcome;
 mod owners;
 mod patch;
+mod quota;
 mod scale;
 mod service;
 mod store;
@@ -35,6 +36,7 @@ mod watch;
 mod tests;
 
 pub use admission::dynamic::{Attributes as AdmissionAttributes, Notes, Operation};
+pub(crate) use admission::quota as quotas;
 pub use bootstrap::{Endpoint, mandatory_flow};
 pub use object::{Object, TypeMeta};
 pub use options::{

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 #[cfg(test)]
 use super::faults::Door;
-use super::{object::Object, view::View};
+use super::{object::Object, quota::Turns, view::View};
 use crate::auth::{RbacCache, ServiceAccountKeys};
 
 /// How long a linearizable read may wait for the leader, its turn included, before it answers 503.
@@ -70,6 +70,7 @@ struct Inner {
     store: Store,
     cfg: RegistryConfig,
     rbac: RbacCache,
+    turns: Turns,
 }
 
 /// How a commit ended when the store took it.
@@ -83,7 +84,8 @@ pub(super) enum Commit {
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Store, cfg: RegistryConfig) -> Self {
-        let inner = Arc::new(Inner { store, cfg, rbac: RbacCache::default() });
+        let inner =
+            Arc::new(Inner { store, cfg, rbac: RbacCache::default(), turns: Turns::default() });
         Self {
             inner,
             fence: None,
@@ -117,6 +119,11 @@ impl Registry {
 
     pub(crate) fn rbac_cache(&self) -> &RbacCache {
         &self.inner.rbac
+    }
+
+    /// Who may charge quotas now.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.inner.turns
     }
 
     /// The time now.

@@ -13,7 +13,7 @@ use kabuki_raft::{Compare, Op};
 use serde_json::Value;
 
 use super::{
-    admission,
+    admission::{self, quota::Write},
     apply::may_create,
     create::stored,
     object::{Object, text},
@@ -245,7 +245,10 @@ impl Registry {
         if sub != Subresource::Binding {
             check_update(kind, name, before, &object)?;
         }
+        admission::check_update(self, kind, before, &object, sub)?;
         self.validate_change(info, old, &object, sub).await?;
+        let write = Write { kind, old: Some(before), new: &object, sub, now: self.now() };
+        let _turn = self.charge(&write, &mut allocation).await?;
         let written = |object: Object| Written {
             object: Arc::new(object),
             created: false,

@@ -4,6 +4,7 @@
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod flow;
+pub(crate) mod limits;
 pub(crate) mod network;
 pub(crate) mod persistent;
 pub(crate) mod pod;

@@ -3,6 +3,20 @@
 use super::{Kind, NameRule, subresource as sub};
 use crate::{defaults, table, validate};
 
+/// v1 LimitRange.
+pub static LIMIT_RANGE: &Kind = kind!("", "core", "v1", "LimitRange", "limitranges", "limitrange", "core.v1.LimitRange",
+    short_names: &["limits"], create_on_update: true,
+    defaults: defaults::limits::range,
+    check: validate::limits::range);
+/// v1 ResourceQuota.
+pub static RESOURCE_QUOTA: &Kind = kind!("", "core", "v1", "ResourceQuota", "resourcequotas", "resourcequota",
+    "core.v1.ResourceQuota",
+    short_names: &["quota"], subresources: sub::STATUS_ONLY, delete_returns_object: true,
+    check: validate::quota::quota,
+    check_change: validate::quota::quota_change,
+    columns: table::quota::QUOTAS,
+    row: table::quota::quota);
+
 /// certificates.k8s.io/v1 CertificateSigningRequest.
 pub static CERTIFICATE_SIGNING_REQUEST: &Kind = kind!("certificates.k8s.io", "certificates.k8s.io", "v1",
     "CertificateSigningRequest", "certificatesigningrequests", "certificatesigningrequest",

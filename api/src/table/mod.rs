@@ -11,6 +11,7 @@ mod field;
 pub(crate) mod ingress;
 pub(crate) mod network;
 pub(crate) mod pod;
+pub(crate) mod quota;
 pub(crate) mod rbac;
 mod render;
 pub(crate) mod storage;

@@ -29,6 +29,18 @@ fn networking() {
 }
 
 #[test]
+fn quotas() {
+    let quota = json!({"metadata": meta("q"), "status": {"hard": {"pods": "4", "limits.cpu": "2",
+        "limits.memory": "1Gi", "cpu": "1"}, "used": {"pods": "1", "cpu": "200m", "limits.cpu": "0"}}});
+    assert_eq!(
+        cells(kind::RESOURCE_QUOTA, &quota),
+        ["q", "cpu: 200m/1, pods: 1/4", "limits.cpu: 0/2, limits.memory: 0/1Gi", "5m"]
+    );
+    let empty = json!({"metadata": meta("q"), "status": {}});
+    assert_eq!(cells(kind::RESOURCE_QUOTA, &empty), ["q", "", "", "5m"]);
+}
+
+#[test]
 fn autoscalers() {
     let cpu = json!({"type": "Resource", "resource": {"name": "cpu",
         "target": {"type": "Utilization", "averageUtilization": 80}}});

@@ -32,12 +32,25 @@ const QUOTA: &[&str] = &[
     "storage",
 ];
 
-fn quantity(value: &Value) -> Option<Quantity> {
+/// Resources that are numbers of objects.
+const COUNTED: &[&str] = &[
+    "configmaps",
+    "persistentvolumeclaims",
+    "pods",
+    "replicationcontrollers",
+    "resourcequotas",
+    "secrets",
+    "services",
+    "services.loadbalancers",
+    "services.nodeports",
+];
+
+pub(super) fn quantity(value: &Value) -> Option<Quantity> {
     Quantity::parse(value.as_str()?).ok()
 }
 
 /// Whether more can be promised than there is: everything but extended resources and huge pages.
-fn overcommits(name: &str) -> bool {
+pub(super) fn overcommits(name: &str) -> bool {
     !name.starts_with("hugepages-") && (!name.contains('/') || name.contains("kubernetes.io/"))
 }
 
@@ -46,7 +59,7 @@ pub(super) fn requirements(out: &mut Errors, path: &str, resources: &Value) {
     for (list, path) in [("limits", &limits), ("requests", &requests)] {
         for (resource, value) in entries(resources, list) {
             let path = format!("{path}[{resource}]");
-            resource_name(out, &path, resource);
+            container_resource(out, &path, resource);
             amount(out, &path, resource, value);
         }
     }
@@ -73,7 +86,7 @@ pub(super) fn requirements(out: &mut Errors, path: &str, resources: &Value) {
     }
 }
 
-fn resource_name(out: &mut Errors, path: &str, resource: &str) {
+pub(super) fn container_resource(out: &mut Errors, path: &str, resource: &str) {
     let messages = name::qualified_name(resource);
     if !messages.is_empty() {
         each(out, path, &resource.into(), messages);
@@ -82,11 +95,53 @@ fn resource_name(out: &mut Errors, path: &str, resource: &str) {
         && !resource.starts_with("hugepages-")
     {
         // Two rules upstream, of which the first knows the resources of quotas too.
-        if !QUOTA.contains(&resource) {
-            let detail = "must be a standard resource type or fully qualified";
-            out.push(FieldError::invalid(path, resource, detail));
-        }
+        any_resource(out, path, resource);
         out.push(FieldError::invalid(path, resource, "must be a standard resource for containers"));
+    }
+}
+
+/// A resource of anything: a name that is known, or one with a domain.
+pub(super) fn any_resource(out: &mut Errors, path: &str, resource: &str) {
+    let messages = name::qualified_name(resource);
+    if !messages.is_empty() {
+        each(out, path, &resource.into(), messages);
+    } else if !resource.contains('/') && !is_standard(resource) {
+        let detail = "must be a standard resource type or fully qualified";
+        out.push(FieldError::invalid(path, resource, detail));
+    }
+}
+
+/// A resource a quota may limit.
+pub(super) fn quota_resource(out: &mut Errors, path: &str, resource: &str) {
+    any_resource(out, path, resource);
+    if !resource.contains('/') && !is_standard_of_quotas(resource) {
+        let detail = "must be a standard resource for quota";
+        out.push(FieldError::invalid(path, resource, detail));
+    }
+}
+
+fn is_standard(resource: &str) -> bool {
+    resource == "storage" || is_standard_of_quotas(resource)
+}
+
+/// Whether a quota knows the resource by this name, without a domain.
+pub(super) fn is_standard_of_quotas(resource: &str) -> bool {
+    STANDARD.contains(&resource)
+        || (QUOTA.contains(&resource) && resource != "storage")
+        || resource.starts_with("hugepages-")
+        || resource.starts_with("requests.hugepages-")
+}
+
+/// An amount of a resource in a quota: not negative, and whole where things are counted.
+pub(super) fn quota_amount(out: &mut Errors, path: &str, resource: &str, value: &Value) {
+    let Some(amount) = quantity(value) else { return };
+    if amount.is_negative() {
+        let detail = "must be greater than or equal to 0";
+        out.push(FieldError::invalid(path, value.clone(), detail));
+    }
+    let counted = COUNTED.contains(&resource) || !overcommits(resource);
+    if counted && amount.milli_value() % 1000 != 0 {
+        out.push(FieldError::invalid(path, value.clone(), "must be an integer"));
     }
 }
 

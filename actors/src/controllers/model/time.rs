@@ -75,7 +75,8 @@ impl Time {
         self.0
     }
 
-    fn date_time(self) -> OffsetDateTime {
+    /// For what reads times of objects with the `time` crate; whole seconds.
+    pub fn date_time(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(self.secs()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }

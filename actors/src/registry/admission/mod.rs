@@ -1,16 +1,22 @@
 //! The admission plugins that are built in, as pure functions over a [`View`]: they may change the
 //! object or refuse the request. Order and texts are upstream's.
 
+pub(crate) mod amounts;
 pub(super) mod certificates;
 pub(super) mod dynamic;
+mod limit_ranger;
 mod node_restriction;
 mod pod;
+pub(crate) mod quota;
 mod service_account;
 
 pub(super) use pod::SYSTEM_CLASSES;
 
 use kabuki_api::{
-    kind::{self, CERTIFICATE_SIGNING_REQUEST, Kind, NAMESPACE, NODE, POD},
+    defaults,
+    kind::{
+        self, CERTIFICATE_SIGNING_REQUEST, Kind, NAMESPACE, NODE, PERSISTENT_VOLUME_CLAIM, POD,
+    },
     status::Status,
 };
 use serde_json::{Value, json};
@@ -34,6 +40,7 @@ pub(super) fn on_create(
     object: &mut Value,
 ) -> Result<(), Status> {
     if kind == POD {
+        limit_ranger::mutate(view, object);
         service_account::admit(view, object)?;
         node_restriction::create_pod(info, object)?;
         pod::priority(view, object)?;
@@ -47,6 +54,37 @@ pub(super) fn on_create(
         taint_new_node(object);
     } else {
         node_restriction::write_other(info, kind, object)?;
+    }
+    Ok(())
+}
+
+/// What follows from fields that admission may have changed, once nothing changes them any more.
+pub(super) fn complete(kind: &'static Kind, object: &mut Value) {
+    if kind == POD {
+        object["status"]["qosClass"] = defaults::qos_class(&object["spec"]).into();
+    }
+}
+
+/// The last word on a new object that is valid, which it cannot change any more.
+pub(super) fn check_create(
+    view: &dyn View,
+    kind: &'static Kind,
+    object: &Value,
+) -> Result<(), Status> {
+    limit_ranger::validate(view, kind, object)
+}
+
+/// The last word on a changed object that is valid.
+pub(super) fn check_update(
+    view: &dyn View,
+    kind: &'static Kind,
+    old: &Value,
+    new: &Value,
+    sub: Subresource,
+) -> Result<(), Status> {
+    let stays = old["metadata"]["deletionTimestamp"].is_null();
+    if kind == PERSISTENT_VOLUME_CLAIM && sub == Subresource::Main && stays {
+        limit_ranger::validate(view, kind, new)?;
     }
     Ok(())
 }
