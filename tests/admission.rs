@@ -9,6 +9,8 @@ mod door;
 mod limits;
 #[path = "admission/quota.rs"]
 mod quota;
+#[path = "admission/security.rs"]
+mod security;
 
 use door::Door;
 use support::{cluster::Cluster, host::Lab};
@@ -31,4 +33,5 @@ fn admission_over_http() {
     quota::hold_under_racing_creates(&door);
     quota::are_freed_and_counted(&door);
     quota::charge_nothing_for_dry_runs(&door);
+    security::refuses_and_warns(&door);
 }

@@ -231,16 +231,20 @@ fn decorate(call: &Call, response: &mut HttpResponse) {
     }
 }
 
-/// Adds `Warning` headers.
+/// Adds `Warning` headers, as upstream's `filters/warning.go`: whole while all of them fit, else each
+/// cut, and as many as fit.
 pub(super) fn warn(response: &mut HttpResponse, warnings: &[String]) {
+    let texts: Vec<String> =
+        warnings.iter().map(|t| t.chars().filter(|c| !c.is_control()).collect()).collect();
+    let all: usize = texts.iter().map(|text| text.chars().count()).sum();
+    let longest = if all <= MAX_WARNINGS_CHARS { usize::MAX } else { MAX_WARNING_CHARS };
     let mut total = 0;
-    for text in warnings {
-        let text: String = text.chars().filter(|c| !c.is_control()).collect();
-        let text: String = text.chars().take(MAX_WARNING_CHARS).collect();
-        total += text.chars().count();
-        if total > MAX_WARNINGS_CHARS {
+    for text in texts {
+        if total >= MAX_WARNINGS_CHARS {
             return;
         }
+        let text: String = text.chars().take(longest).collect();
+        total += text.chars().count();
         let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             response.headers_mut().append(HeaderName::from_static("warning"), value);
@@ -263,5 +267,9 @@ mod tests {
         warn(&mut response, &["unknown field \"spec.x\"".to_owned()]);
         let value = response.headers().get("warning").unwrap();
         assert_eq!(value.to_str().unwrap(), r#"299 - "unknown field \"spec.x\"""#);
+        let mut response = HttpResponse::Ok().finish();
+        warn(&mut response, &["x".repeat(MAX_WARNINGS_CHARS)]);
+        let value = response.headers().get("warning").unwrap();
+        assert_eq!(value.len(), MAX_WARNINGS_CHARS + r#"299 - """#.len(), "whole while it fits");
     }
 }

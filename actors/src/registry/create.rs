@@ -137,7 +137,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(Status::invalid(kind, &name, &errors));
         }
-        admission::check_create(self, kind, &object)?;
+        admission::check_create(self, info, kind, &object)?;
         self.validate_new(info, kind, ns, &object).await?;
         let (sub, now) = (Subresource::Main, self.now());
         let write = Write { kind, old: None, new: &object, sub, now };

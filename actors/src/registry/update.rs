@@ -245,7 +245,7 @@ impl Registry {
         if sub != Subresource::Binding {
             check_update(kind, name, before, &object)?;
         }
-        admission::check_update(self, kind, before, &object, sub)?;
+        admission::check_update(self, info, kind, before, &object, sub)?;
         self.validate_change(info, old, &object, sub).await?;
         let write = Write { kind, old: Some(before), new: &object, sub, now: self.now() };
         let _turn = self.charge(&write, &mut allocation).await?;

@@ -43,9 +43,14 @@ fn raise(most: &mut Amounts, other: &Amounts) {
     }
 }
 
-/// The containers of a pod's list, none where there is no list.
-pub(crate) fn containers<'a>(pod: &'a Value, list: &str) -> &'a [Value] {
-    pod["spec"][list].as_array().map_or(&[], Vec::as_slice)
+/// The items of a list, none where there is no list.
+pub(crate) fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The containers of a pod's list.
+pub(crate) fn containers<'a>(pod: &'a Value, of: &str) -> &'a [Value] {
+    list(&pod["spec"][of])
 }
 
 /// Whether the pod as a whole says what it requests or may use.

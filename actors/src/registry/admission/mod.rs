@@ -8,6 +8,7 @@ mod limit_ranger;
 mod node_restriction;
 mod pod;
 pub(crate) mod quota;
+mod security;
 mod service_account;
 
 pub(super) use pod::SYSTEM_CLASSES;
@@ -68,25 +69,30 @@ pub(super) fn complete(kind: &'static Kind, object: &mut Value) {
 /// The last word on a new object that is valid, which it cannot change any more.
 pub(super) fn check_create(
     view: &dyn View,
+    info: &RequestInfo,
     kind: &'static Kind,
     object: &Value,
 ) -> Result<(), Status> {
-    limit_ranger::validate(view, kind, object)
+    limit_ranger::validate(view, kind, object)?;
+    security::check(view, info, kind, None, object)
 }
 
 /// The last word on a changed object that is valid.
 pub(super) fn check_update(
     view: &dyn View,
+    info: &RequestInfo,
     kind: &'static Kind,
     old: &Value,
     new: &Value,
     sub: Subresource,
 ) -> Result<(), Status> {
-    let stays = old["metadata"]["deletionTimestamp"].is_null();
-    if kind == PERSISTENT_VOLUME_CLAIM && sub == Subresource::Main && stays {
+    if sub != Subresource::Main {
+        return Ok(());
+    }
+    if kind == PERSISTENT_VOLUME_CLAIM && old["metadata"]["deletionTimestamp"].is_null() {
         limit_ranger::validate(view, kind, new)?;
     }
-    Ok(())
+    security::check(view, info, kind, Some(old), new)
 }
 
 /// Admission of a changed object.
