@@ -29,5 +29,5 @@ pub(super) fn writer<'a>(
         Subresource::Approval => "approval",
         Subresource::Main | Subresource::Binding => info.through,
     };
-    Writer { kind, manager: &info.field_manager, subresource, now }
+    Writer { kind, manager: &info.field_manager, subresource, now, schema: None }
 }

@@ -84,6 +84,7 @@ impl Compiler {
             embedded: flag("x-kubernetes-embedded-resource"),
             int_or_string: flag("x-kubernetes-int-or-string"),
             list_type: list_type(schema),
+            atomic_map: schema["x-kubernetes-map-type"] == "atomic",
             checks: self.checks(schema, path, depth),
         }
     }

@@ -8,7 +8,7 @@ use time::{Date, macros::format_description};
 
 /// A format that is checked.
 #[derive(Clone)]
-pub(super) struct Format {
+pub(crate) struct Format {
     /// As the schema spells it: `date-time` and `datetime` are one format.
     pub(super) name: String,
     check: fn(&str) -> bool,

@@ -13,12 +13,15 @@ mod definition;
 mod embedded;
 mod format;
 mod jsonpath;
+#[cfg(test)]
+mod laws;
 mod listtype;
 mod node;
 mod pattern;
 mod prune;
 mod publish;
 mod scalar;
+mod topology;
 mod value;
 #[cfg(test)]
 mod value_tests;
@@ -26,7 +29,9 @@ mod value_tests;
 pub use columns::{Columns, columns};
 pub use definition::{default_definition, validate_definition};
 pub use node::Schema;
+pub(crate) use node::{Node, Type};
 pub use publish::Names;
+pub(crate) use topology::Shape;
 
 /// Deepest nesting of a schema, in schemas.
 pub const SCHEMA_DEPTH_MAX: usize = 100;

@@ -17,7 +17,7 @@ pub struct Schema {
 
 /// A JSON type that a schema can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Object,
     Array,
     String,
@@ -27,7 +27,7 @@ pub(super) enum Type {
 }
 
 impl Type {
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "object" => Self::Object,
             "array" => Self::Array,
@@ -39,7 +39,7 @@ impl Type {
         })
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Object => "object",
             Self::Array => "array",
@@ -53,7 +53,7 @@ impl Type {
 
 /// `x-kubernetes-list-type`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum ListType {
+pub(crate) enum ListType {
     /// Not given: one value.
     #[default]
     Unset,
@@ -67,7 +67,7 @@ pub(super) enum ListType {
 
 /// `additionalProperties`.
 #[derive(Debug, Default)]
-pub(super) enum Additional {
+pub(crate) enum Additional {
     /// Not given: unknown properties are pruned.
     #[default]
     Unset,
@@ -81,55 +81,57 @@ pub(super) enum Additional {
 
 /// A bound of a number and whether the bound itself is out.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
-    pub(super) at: f64,
-    pub(super) exclusive: bool,
+pub(crate) struct Bound {
+    pub(crate) at: f64,
+    pub(crate) exclusive: bool,
 }
 
 /// What a value must fulfil besides its type.
 #[derive(Debug, Default)]
-pub(super) struct Checks {
-    pub(super) format: Option<Format>,
-    pub(super) maximum: Option<Bound>,
-    pub(super) minimum: Option<Bound>,
-    pub(super) multiple_of: Option<f64>,
-    pub(super) max_length: Option<u64>,
-    pub(super) min_length: Option<u64>,
-    pub(super) pattern: Option<(String, Arc<Regex>)>,
-    pub(super) max_items: Option<u64>,
-    pub(super) min_items: Option<u64>,
-    pub(super) max_properties: Option<u64>,
-    pub(super) min_properties: Option<u64>,
-    pub(super) required: Vec<String>,
-    pub(super) values: Vec<Value>,
-    pub(super) all_of: Vec<Node>,
-    pub(super) any_of: Vec<Node>,
-    pub(super) one_of: Vec<Node>,
-    pub(super) not: Option<Box<Node>>,
+pub(crate) struct Checks {
+    pub(crate) format: Option<Format>,
+    pub(crate) maximum: Option<Bound>,
+    pub(crate) minimum: Option<Bound>,
+    pub(crate) multiple_of: Option<f64>,
+    pub(crate) max_length: Option<u64>,
+    pub(crate) min_length: Option<u64>,
+    pub(crate) pattern: Option<(String, Arc<Regex>)>,
+    pub(crate) max_items: Option<u64>,
+    pub(crate) min_items: Option<u64>,
+    pub(crate) max_properties: Option<u64>,
+    pub(crate) min_properties: Option<u64>,
+    pub(crate) required: Vec<String>,
+    pub(crate) values: Vec<Value>,
+    pub(crate) all_of: Vec<Node>,
+    pub(crate) any_of: Vec<Node>,
+    pub(crate) one_of: Vec<Node>,
+    pub(crate) not: Option<Box<Node>>,
 }
 
 /// One schema.
 #[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) ty: Option<Type>,
-    pub(super) nullable: bool,
-    pub(super) default: Option<Value>,
-    pub(super) items: Option<Box<Node>>,
-    pub(super) properties: BTreeMap<String, Node>,
-    pub(super) additional: Additional,
-    pub(super) preserve: bool,
-    pub(super) embedded: bool,
-    pub(super) int_or_string: bool,
-    pub(super) list_type: ListType,
-    pub(super) checks: Checks,
+pub(crate) struct Node {
+    pub(crate) ty: Option<Type>,
+    pub(crate) nullable: bool,
+    pub(crate) default: Option<Value>,
+    pub(crate) items: Option<Box<Node>>,
+    pub(crate) properties: BTreeMap<String, Node>,
+    pub(crate) additional: Additional,
+    pub(crate) preserve: bool,
+    pub(crate) embedded: bool,
+    pub(crate) int_or_string: bool,
+    pub(crate) list_type: ListType,
+    /// `x-kubernetes-map-type: atomic`.
+    pub(crate) atomic_map: bool,
+    pub(crate) checks: Checks,
 }
 
 /// Fields that every object has, whatever its schema says.
-pub(super) const META_FIELDS: &[&str] = &["apiVersion", "kind", "metadata"];
+pub(crate) const META_FIELDS: &[&str] = &["apiVersion", "kind", "metadata"];
 
 impl Node {
     /// The schema of a property, declared or additional.
-    pub(super) fn property(&self, name: &str) -> Option<&Node> {
+    pub(crate) fn property(&self, name: &str) -> Option<&Node> {
         self.properties.get(name).or(match &self.additional {
             Additional::Schema(node) => Some(node),
             _ => None,
@@ -137,12 +139,12 @@ impl Node {
     }
 
     /// Whether `additionalProperties` says anything.
-    pub(super) fn says_additional(&self) -> bool {
+    pub(crate) fn says_additional(&self) -> bool {
         !matches!(self.additional, Additional::Unset)
     }
 
     /// Whether this property is metadata of an object that is whole by itself.
-    pub(super) fn is_meta(&self, is_root: bool, name: &str) -> bool {
+    pub(crate) fn is_meta(&self, is_root: bool, name: &str) -> bool {
         (is_root || self.embedded) && META_FIELDS.contains(&name)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     field_set::{Element, FieldSet},
-    topology::{self, Item, Place},
+    topology::{self, Item, Keys, Place, Record},
 };
 
 static NULL: Value = Value::Null;
@@ -41,12 +41,12 @@ impl Difference {
 }
 
 /// Compares `old` with `new`. A missing side is everything added or removed.
-pub(super) fn compare(place: Place, old: Option<&Value>, new: Option<&Value>) -> Difference {
+pub(super) fn compare(place: Place<'_>, old: Option<&Value>, new: Option<&Value>) -> Difference {
     let mut out = Difference::default();
     let descended = match resolve(place, old, new) {
         Place::Leaf => false,
-        Place::Keyed(message, keys) => items(old, new, &mut out, |item| {
-            key_of(item, keys).map(|key| (key, Place::Struct(message)))
+        Place::Keyed(record, keys) => items(old, new, &mut out, |item| {
+            key_of(item, record, keys).map(|key| (key, Place::Struct(record)))
         }),
         Place::Set => {
             items(old, new, &mut out, |item| Some((Element::Value(canonical(item)), Place::Leaf)))
@@ -62,7 +62,7 @@ pub(super) fn compare(place: Place, old: Option<&Value>, new: Option<&Value>) ->
 }
 
 /// What is walked at a place without a schema: an object by its keys, the rest as one value.
-fn resolve(place: Place, old: Option<&Value>, new: Option<&Value>) -> Place {
+fn resolve<'s>(place: Place<'s>, old: Option<&Value>, new: Option<&Value>) -> Place<'s> {
     let object = |v: Option<&Value>| v.is_none_or(Value::is_object);
     match place {
         Place::Deduced if object(old) && object(new) => Place::Map(Item::Deduced),
@@ -81,7 +81,12 @@ pub(super) fn elements(value: Option<&Value>) -> Option<&[Value]> {
     value.and_then(Value::as_array).map(Vec::as_slice).filter(|list| !list.is_empty())
 }
 
-fn fields(place: Place, old: Option<&Value>, new: Option<&Value>, out: &mut Difference) -> bool {
+fn fields(
+    place: Place<'_>,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    out: &mut Difference,
+) -> bool {
     let (had, has) = (entries(old), entries(new));
     if had.is_none() && has.is_none() {
         return false;
@@ -109,13 +114,13 @@ fn fields(place: Place, old: Option<&Value>, new: Option<&Value>, out: &mut Diff
 }
 
 /// The items of one identity, on both sides.
-type Sides<'v> = (Place, Vec<&'v Value>, Vec<&'v Value>);
+type Sides<'s, 'v> = (Place<'s>, Vec<&'v Value>, Vec<&'v Value>);
 
-fn items(
+fn items<'s>(
     old: Option<&Value>,
     new: Option<&Value>,
     out: &mut Difference,
-    identify: impl Fn(&Value) -> Option<(Element, Place)>,
+    identify: impl Fn(&Value) -> Option<(Element, Place<'s>)>,
 ) -> bool {
     let (had, has) = (elements(old), elements(new));
     if had.is_none() && has.is_none() {
@@ -124,7 +129,7 @@ fn items(
     if had == has {
         return true;
     }
-    let mut sides: BTreeMap<Element, Sides<'_>> = BTreeMap::new();
+    let mut sides: BTreeMap<Element, Sides<'s, '_>> = BTreeMap::new();
     for (list, is_new) in [(had, false), (has, true)] {
         for (at, item) in list.into_iter().flatten().enumerate() {
             // What has no identity is told apart by its place, and is one value.
@@ -152,21 +157,25 @@ fn items(
 }
 
 /// The identity of an item of a keyed list; `None` when it has none of the keys.
-pub(super) fn key_of(item: &Value, keys: &[&str]) -> Option<Element> {
+pub(super) fn key_of(item: &Value, record: Record<'_>, keys: Keys<'_>) -> Option<Element> {
     let item = item.as_object()?;
-    let mut names: Vec<&str> = keys.to_vec();
+    let mut names = keys.names();
+    let named = names.iter().any(|key| item.contains_key(*key));
     names.sort_unstable();
     let mut json = String::with_capacity(32);
     for name in names {
-        let value = match (item.get(name), topology::key_default(name)) {
-            (Some(value), _) => canonical(value),
-            (None, Some(default)) => format!("\"{default}\"").into(),
-            (None, None) => continue,
+        let value = match item.get(name) {
+            Some(value) => canonical(value),
+            None => match topology::key_default(record, name) {
+                Some(default) => default.into(),
+                None => continue,
+            },
         };
         json.push(if json.is_empty() { '{' } else { ',' });
-        json.push_str(&format!("\"{name}\":{value}"));
+        json.push_str(&canonical(&name.into()));
+        json.push(':');
+        json.push_str(&value);
     }
-    let named = keys.iter().any(|key| item.contains_key(*key));
     named.then(|| {
         json.push('}');
         Element::Key(json.into())
@@ -178,15 +187,15 @@ pub(super) fn canonical(value: &Value) -> Box<str> {
 }
 
 /// The paths an applied object sets.
-pub(super) fn field_set(place: Place, value: &Value) -> FieldSet {
+pub(super) fn field_set(place: Place<'_>, value: &Value) -> FieldSet {
     let mut out = FieldSet::default();
     match resolve(place, Some(value), None) {
         Place::Leaf => out.member = true,
-        Place::Keyed(message, keys) => {
+        Place::Keyed(record, keys) => {
             for (at, item) in elements(Some(value)).into_iter().flatten().enumerate() {
-                let mut set = field_set(Place::Struct(message), item);
+                let mut set = field_set(Place::Struct(record), item);
                 set.member = true;
-                out.attach(key_of(item, keys).unwrap_or(Element::Index(at as i64)), set);
+                out.attach(key_of(item, record, keys).unwrap_or(Element::Index(at as i64)), set);
             }
         }
         Place::Set => {
@@ -196,13 +205,10 @@ pub(super) fn field_set(place: Place, value: &Value) -> FieldSet {
         }
         inner => {
             for (name, value) in entries(Some(value)).into_iter().flatten() {
-                let declared = match inner {
-                    Place::Struct(message) => topology::slot_of(message, name).is_some(),
-                    _ => false,
-                };
+                let slot = topology::below(inner, name);
                 let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-                let mut set = field_set(topology::below(inner, name).place, value);
-                set.member |= empty || !declared;
+                let mut set = field_set(slot.place, value);
+                set.member |= empty || !slot.declared;
                 out.attach(Element::field(name), set);
             }
         }

@@ -173,16 +173,15 @@ impl FieldSet {
 
     /// The set with every declared field that has something below it: a struct whose fields are
     /// owned counts as owned where items are removed.
-    pub(super) fn with_structs(&self, place: Place) -> Self {
+    pub(super) fn with_structs(&self, place: Place<'_>) -> Self {
         let mut out = Self { member: self.member, children: BTreeMap::new() };
         for (element, set) in &self.children {
             let (inner, declared) = match (element, place) {
-                (Element::Field(name), Place::Struct(message)) => {
-                    let slot = topology::slot_of(message, name);
-                    (slot.map_or(Place::Deduced, |s| s.place), slot.is_some())
+                (Element::Field(name), place) => {
+                    let slot = topology::below(place, name);
+                    (slot.place, slot.declared)
                 }
-                (Element::Field(name), place) => (topology::below(place, name).place, false),
-                (Element::Key(_), Place::Keyed(message, _)) => (Place::Struct(message), false),
+                (Element::Key(_), Place::Keyed(record, _)) => (Place::Struct(record), false),
                 _ => (Place::Deduced, false),
             };
             let mut set = set.with_structs(inner);

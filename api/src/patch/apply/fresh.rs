@@ -20,7 +20,7 @@ enum Had {
 /// Appends the `fieldsV1` of `object`, without the fields for which `skip` says so: it is asked for
 /// the fields of the root and of the metadata, by depth and name. Answers whether there are any.
 pub(super) fn write(
-    place: Place,
+    place: Place<'_>,
     object: &Value,
     skip: &dyn Fn(&[&str]) -> bool,
     out: &mut String,
@@ -50,7 +50,7 @@ pub(super) fn write(
 }
 
 fn write_metadata(
-    place: Place,
+    place: Place<'_>,
     value: &Value,
     skip: &dyn Fn(&[&str]) -> bool,
     out: &mut String,
@@ -89,7 +89,7 @@ fn end(out: &mut String, mark: usize, written: bool, first: &mut bool) {
 }
 
 /// Writes what is below one place; answers whether it belongs into the set.
-fn write_value(place: Place, value: &Value, had: Had, out: &mut String) -> bool {
+fn write_value(place: Place<'_>, value: &Value, had: Had, out: &mut String) -> bool {
     let place = match (place, value) {
         (Place::Deduced, Value::Object(_)) => Place::Map(Item::Deduced),
         (other, _) => other,
@@ -108,10 +108,12 @@ fn write_value(place: Place, value: &Value, had: Had, out: &mut String) -> bool 
                 end(out, mark, written, &mut first);
             }
         }
-        Place::Keyed(message, keys) if elements(Some(value)).is_some() => {
+        Place::Keyed(record, keys) if elements(Some(value)).is_some() => {
             let items = elements(Some(value)).unwrap_or_default().iter().enumerate();
             let mut items: Vec<(Element, &Value)> = items
-                .map(|(at, item)| (key_of(item, keys).unwrap_or(Element::Index(at as i64)), item))
+                .map(|(at, item)| {
+                    (key_of(item, record, keys).unwrap_or(Element::Index(at as i64)), item)
+                })
                 .collect();
             items.sort_by(|a, b| a.0.cmp(&b.0));
             let twins = items.windows(2).any(|pair| pair[0].0 == pair[1].0);
@@ -120,7 +122,7 @@ fn write_value(place: Place, value: &Value, had: Had, out: &mut String) -> bool 
             for (element, item) in &items {
                 let mark = begin(out, first, |out| element.write(out));
                 // Validation will refuse items that cannot be told apart.
-                let place = if twins { Place::Leaf } else { Place::Struct(message) };
+                let place = if twins { Place::Leaf } else { Place::Struct(record) };
                 let written = write_value(place, item, Had::Nothing, out);
                 end(out, mark, written, &mut first);
             }

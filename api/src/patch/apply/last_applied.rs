@@ -5,11 +5,10 @@
 use serde_json::Value;
 
 use super::{
+    Writer,
     compare::{compare, field_set},
     conflict::Conflict,
-    topology,
 };
-use crate::kind::Kind;
 
 /// The manager whose applies take the annotation for their own.
 pub(super) const MANAGER: &str = "kubectl";
@@ -22,15 +21,15 @@ fn annotation(object: &Value) -> Option<&str> {
 /// The conflicts that are left when the fields of the last applied configuration may be taken, as
 /// far as the object still has their values.
 pub(super) fn unexplained(
-    kind: &'static Kind,
+    writer: &Writer<'_>,
     live: &Value,
     mut conflicts: Vec<Conflict>,
 ) -> Vec<Conflict> {
     let last = annotation(live).and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let Some(last) = last.filter(|last| last["apiVersion"] == kind.api_version()) else {
+    let Some(last) = last.filter(|last| last["apiVersion"] == writer.kind.api_version()) else {
         return conflicts;
     };
-    let root = topology::root(kind);
+    let root = writer.root();
     let mut allowed = field_set(root, &last);
     let difference = compare(root, Some(&last), Some(live));
     allowed.subtract(&difference.set());

@@ -10,7 +10,7 @@ use crate::{kind::DEPLOYMENT, patch::strategic_merge, schema};
 const ROUNDS: u64 = 400;
 
 fn writer(manager: &'static str) -> Writer<'static> {
-    Writer { kind: DEPLOYMENT, manager, subresource: "", now: "2024-01-02T03:04:05Z" }
+    Writer { kind: DEPLOYMENT, manager, subresource: "", now: "2024-01-02T03:04:05Z", schema: None }
 }
 
 fn pick(rng: &mut StdRng, list: &[&str]) -> String {
@@ -112,7 +112,7 @@ fn tidy(value: &Value) -> Value {
 
 /// Whether both hold the same, the order of keyed items aside.
 fn same(a: &Value, b: &Value) -> bool {
-    compare(topology::root(DEPLOYMENT), Some(&tidy(a)), Some(&tidy(b))).is_empty()
+    compare(topology::root(DEPLOYMENT, None), Some(&tidy(a)), Some(&tidy(b))).is_empty()
 }
 
 fn each(mut law: impl FnMut(u64, &mut StdRng)) {
@@ -161,7 +161,7 @@ fn applying_twice_is_applying_once_and_the_configured_values_are_there() {
         let once = apply(&live, "me", &config, true).unwrap();
         let twice = apply(&once, "me", &config, false).unwrap();
         assert_eq!(twice, once, "seed {seed}");
-        let root = topology::root(DEPLOYMENT);
+        let root = topology::root(DEPLOYMENT, None);
         let laid = merging::merge(root, Some(&once.object), Some(&config)).unwrap();
         assert!(same(&laid, &once.object), "seed {seed}: {config} is not in {}", once.object);
     });

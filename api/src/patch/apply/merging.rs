@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     compare::{canonical, elements, entries, key_of},
     field_set::{Element, FieldSet},
-    topology::{self, Item, Place},
+    topology::{self, Item, Keys, Place, Record},
 };
 
 /// Most faults named in one answer.
@@ -16,7 +16,11 @@ pub(super) const FAULTS_MAX: usize = 100;
 
 /// `live` with the leaves of `config` in place of its own. The items of keyed lists keep the order
 /// of `live`, those that both have take the order of `config`.
-pub(super) fn merge(place: Place, live: Option<&Value>, config: Option<&Value>) -> Option<Value> {
+pub(super) fn merge(
+    place: Place<'_>,
+    live: Option<&Value>,
+    config: Option<&Value>,
+) -> Option<Value> {
     let object = |v: Option<&Value>| v.is_none_or(Value::is_object);
     let place = match place {
         Place::Deduced if object(live) && object(config) => Place::Map(Item::Deduced),
@@ -24,9 +28,9 @@ pub(super) fn merge(place: Place, live: Option<&Value>, config: Option<&Value>) 
     };
     match place {
         Place::Leaf | Place::Deduced => {}
-        Place::Keyed(message, keys) => {
-            if let Some(list) = merge_items(live, config, Place::Struct(message), |item, at| {
-                key_of(item, keys).unwrap_or(Element::Index(at as i64))
+        Place::Keyed(record, keys) => {
+            if let Some(list) = merge_items(live, config, Place::Struct(record), |item, at| {
+                key_of(item, record, keys).unwrap_or(Element::Index(at as i64))
             }) {
                 return Some(list);
             }
@@ -57,7 +61,7 @@ pub(super) fn merge(place: Place, live: Option<&Value>, config: Option<&Value>) 
 fn merge_items(
     live: Option<&Value>,
     config: Option<&Value>,
-    inner: Place,
+    inner: Place<'_>,
     identify: impl Fn(&Value, usize) -> Element,
 ) -> Option<Value> {
     let (had, has) = (elements(live), elements(config));
@@ -109,7 +113,7 @@ fn merge_items(
 }
 
 /// `value` without the fields and items that are members of `set`. What is left empty becomes null.
-pub(super) fn remove(place: Place, value: &Value, set: &FieldSet) -> Value {
+pub(super) fn remove(place: Place<'_>, value: &Value, set: &FieldSet) -> Value {
     let place = match (place, value) {
         (Place::Deduced, Value::Object(_)) => Place::Map(Item::Deduced),
         (other, _) => other,
@@ -131,8 +135,8 @@ pub(super) fn remove(place: Place, value: &Value, set: &FieldSet) -> Value {
             }
             if out.is_empty() { Value::Null } else { Value::Object(out) }
         }
-        (Place::Keyed(message, keys), Value::Array(items)) => {
-            remaining(items, set, |item| key_of(item, keys), Place::Struct(message))
+        (Place::Keyed(record, keys), Value::Array(items)) => {
+            remaining(items, set, |item| key_of(item, record, keys), Place::Struct(record))
         }
         (Place::Set, Value::Array(items)) => {
             remaining(items, set, |item| Some(Element::Value(canonical(item))), Place::Leaf)
@@ -147,7 +151,7 @@ fn remaining(
     items: &[Value],
     set: &FieldSet,
     identify: impl Fn(&Value) -> Option<Element>,
-    inner: Place,
+    inner: Place<'_>,
 ) -> Value {
     let mut out = Vec::with_capacity(items.len());
     for item in items {
@@ -162,24 +166,24 @@ fn remaining(
 
 /// What makes a configuration one that cannot be applied: undeclared fields, list items without or
 /// with the same key. Texts such as `.spec.foo: field not declared in schema`.
-pub(super) fn faults(place: Place, config: &Value) -> Vec<String> {
+pub(super) fn faults(place: Place<'_>, config: &Value) -> Vec<String> {
     let mut out = Vec::new();
     check(place, config, &mut String::new(), &mut out);
     out.truncate(FAULTS_MAX);
     out
 }
 
-fn check(place: Place, value: &Value, path: &mut String, out: &mut Vec<String>) {
+fn check(place: Place<'_>, value: &Value, path: &mut String, out: &mut Vec<String>) {
     if out.len() >= FAULTS_MAX {
         return;
     }
     let length = path.len();
     match (place, value) {
-        (Place::Struct(message), Value::Object(map)) => {
+        (Place::Struct(record), Value::Object(map)) => {
             for (name, value) in map {
                 path.push('.');
                 path.push_str(name);
-                match topology::slot_of(message, name) {
+                match topology::slot_of(record, name) {
                     Some(slot) => check(slot.place, value, path, out),
                     None => out.push(format!("{path}: field not declared in schema")),
                 }
@@ -194,17 +198,17 @@ fn check(place: Place, value: &Value, path: &mut String, out: &mut Vec<String>) 
                 path.truncate(length);
             }
         }
-        (Place::Keyed(message, keys), Value::Array(items)) => {
-            let identify = |item: &Value| key_of(item, keys);
-            for (element, item) in identities(items, keys, identify, path, out) {
+        (Place::Keyed(record, keys), Value::Array(items)) => {
+            let identify = |item: &Value| key_of(item, record, keys);
+            for (element, item) in identities(items, Some((record, keys)), identify, path, out) {
                 element.show(path);
-                check(Place::Struct(message), item, path, out);
+                check(Place::Struct(record), item, path, out);
                 path.truncate(length);
             }
         }
         (Place::Set, Value::Array(items)) => {
             let identify = |item: &Value| Some(Element::Value(canonical(item)));
-            identities(items, &[], identify, path, out);
+            identities(items, None, identify, path, out);
         }
         _ => {}
     }
@@ -212,17 +216,20 @@ fn check(place: Place, value: &Value, path: &mut String, out: &mut Vec<String>) 
 
 fn identities<'v>(
     items: &'v [Value],
-    keys: &[&str],
+    keys: Option<(Record<'_>, Keys<'_>)>,
     identify: impl Fn(&Value) -> Option<Element>,
     path: &str,
     out: &mut Vec<String>,
 ) -> Vec<(Element, &'v Value)> {
+    let names = keys.map(|(_, keys)| keys.names()).unwrap_or_default();
     let mut found: BTreeSet<Element> = BTreeSet::new();
     let mut list = Vec::with_capacity(items.len());
     for (at, item) in items.iter().enumerate() {
-        let missing = keys
-            .iter()
-            .find(|key| item.get(**key).is_none() && topology::key_default(key).is_none());
+        let missing = names.iter().find(|key| {
+            let has_default =
+                keys.is_some_and(|(record, _)| topology::key_default(record, key).is_some());
+            item.get(**key).is_none() && !has_default
+        });
         match (missing, identify(item)) {
             (None, Some(element)) => {
                 if found.insert(element.clone()) {
@@ -234,7 +241,7 @@ fn identities<'v>(
                 }
             }
             (missing, _) => {
-                let key = missing.or(keys.first()).copied().unwrap_or_default();
+                let key = missing.or(names.first()).copied().unwrap_or_default();
                 out.push(format!(
                     "{path}: element {at}: associative list with keys has an element that omits key field {key:?} (and doesn't have default value)"
                 ));
@@ -251,8 +258,8 @@ mod tests {
     use super::*;
     use crate::kind::POD;
 
-    fn root() -> Place {
-        topology::root(POD)
+    fn root() -> Place<'static> {
+        topology::root(POD, None)
     }
 
     fn names(list: &[&str]) -> Value {

@@ -15,6 +15,8 @@ mod topology;
 mod types;
 
 #[cfg(test)]
+mod custom_tests;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,7 @@ use self::{
     managers::{Entry, Managers},
     topology::Place,
 };
-use crate::{kind::Kind, schema, status::Status};
+use crate::{crd::Schema, kind::Kind, schema, status::Status};
 
 /// The manager of what an object held before anybody applied to it.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -58,6 +60,8 @@ pub struct Writer<'a> {
     pub subresource: &'a str,
     /// The time now, RFC 3339 in whole seconds.
     pub now: &'a str,
+    /// Of a custom kind, what its definition says of its objects.
+    pub schema: Option<&'a Schema>,
 }
 
 /// What a write says about the owners beside its fields.
@@ -138,8 +142,8 @@ impl Writer<'_> {
         fields
     }
 
-    fn root(&self) -> Place {
-        topology::root(self.kind)
+    fn root(&self) -> Place<'_> {
+        topology::root(self.kind, self.schema)
     }
 
     /// `managedFields` of an object that is being created.
@@ -241,7 +245,7 @@ impl Writer<'_> {
         let applied = self.lay(base, managers.clone(), config, force);
         let applied = match applied {
             Err(conflicts) if self.manager == last_applied::MANAGER => {
-                let left = last_applied::unexplained(self.kind, base, conflicts);
+                let left = last_applied::unexplained(self, base, conflicts);
                 if left.is_empty() { self.lay(base, managers, config, true) } else { Err(left) }
             }
             other => other,
@@ -270,7 +274,7 @@ impl Writer<'_> {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
         let mut faults = merging::faults(self.root(), config);
-        types::faults(self.kind, config, merging::FAULTS_MAX, &mut faults);
+        types::faults(self.kind, self.schema, config, merging::FAULTS_MAX, &mut faults);
         let text = match faults.as_slice() {
             // What is left is the decoder's: an integer with a fraction, a time that is none.
             [] => return schema::check_types(self.kind, config),
@@ -345,7 +349,7 @@ pub struct Applied {
 
 /// Takes out of `merged` what the manager applied last time (`last`), does not apply any more, and
 /// nobody else owns.
-fn prune(root: Place, merged: &Value, owned: &FieldSet, last: &FieldSet) -> Value {
+fn prune(root: Place<'_>, merged: &Value, owned: &FieldSet, last: &FieldSet) -> Value {
     let with_structs = |set: &FieldSet| set.with_structs(root);
     let last = with_structs(last);
     let all = with_structs(&field_set(root, merged));

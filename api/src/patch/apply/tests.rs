@@ -9,7 +9,7 @@ const NOW: &str = "2024-01-02T03:04:05Z";
 const LATER: &str = "2024-01-02T03:04:06Z";
 
 fn writer(kind: &'static Kind, manager: &'static str) -> Writer<'static> {
-    Writer { kind, manager, subresource: "", now: NOW }
+    Writer { kind, manager, subresource: "", now: NOW, schema: None }
 }
 
 fn entries(managed: Option<&str>) -> Value {
@@ -164,8 +164,7 @@ fn updates_take_fields_and_the_oldest_become_ancient() {
         let now = format!("2024-01-02T03:04:{:02}Z", 10 + n);
         let mut next = live.clone();
         next["data"][manager.as_str()] = "1".into();
-        let writer =
-            Writer { kind: CONFIG_MAP, manager: &manager, subresource: "", now: now.as_str() };
+        let writer = Writer { manager: &manager, now: now.as_str(), ..writer(CONFIG_MAP, "") };
         managed = writer.update(&live, managed.as_deref(), &next, &Owners::Live);
         live = next;
     }

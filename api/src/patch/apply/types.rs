@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::compare::key_of;
+use super::{
+    compare::key_of,
+    topology::{Keys, Record},
+};
 use crate::{
+    crd::{self as custom, Node, Schema},
     kind::Kind,
     schema::{
         Field, Shape, Type, table,
@@ -15,9 +19,18 @@ use crate::{
 };
 
 /// Adds what is of another type than the schema says, up to `most` errors in all.
-pub(super) fn faults(kind: &Kind, config: &Value, most: usize, out: &mut Vec<String>) {
-    if let Some(root) = table().index_of(kind.message) {
-        Walk { most, out }.message(root, config, &mut String::new());
+pub(super) fn faults(
+    kind: &Kind,
+    schema: Option<&Schema>,
+    config: &Value,
+    most: usize,
+    out: &mut Vec<String>,
+) {
+    let mut walk = Walk { most, out };
+    if let Some(schema) = schema {
+        walk.custom(schema.node(), true, config, &mut String::new());
+    } else if let Some(root) = table().index_of(kind.message) {
+        walk.message(root, config, &mut String::new());
     }
 }
 
@@ -27,6 +40,67 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// A value of a custom resource.
+    fn custom(&mut self, node: &Node, is_root: bool, value: &Value, path: &mut String) {
+        if self.out.len() >= self.most {
+            return;
+        }
+        match (node.ty, value) {
+            _ if node.int_or_string => {}
+            (_, Value::Null) | (None, _) => {}
+            (Some(custom::Type::Object), Value::Object(map)) => {
+                for (name, value) in map {
+                    self.custom_field(node, is_root, name, value, path);
+                }
+            }
+            (Some(custom::Type::Array), Value::Array(items)) => {
+                let Some(inner) = &node.items else { return };
+                let keyed = match node.shape() {
+                    custom::Shape::Keyed(item, keys) => Some((Record::Node(item), Keys::Own(keys))),
+                    _ => None,
+                };
+                let length = path.len();
+                for (at, item) in items.iter().enumerate() {
+                    match keyed.and_then(|(record, keys)| key_of(item, record, keys)) {
+                        Some(element) => element.show(path),
+                        None => write!(path, "[{at}]").unwrap_or_default(),
+                    }
+                    self.custom(inner, false, item, path);
+                    path.truncate(length);
+                }
+            }
+            (Some(custom::Type::Object), other) => self.expected("map", other, path),
+            (Some(custom::Type::Array), other) => self.expected("list", other, path),
+            (Some(custom::Type::String), other) => self.value(Type::String, other, path),
+            (Some(custom::Type::Boolean), other) => self.value(Type::Bool, other, path),
+            (Some(custom::Type::Integer | custom::Type::Number), other) => {
+                self.value(Type::Double, other, path);
+            }
+        }
+    }
+
+    fn custom_field(
+        &mut self,
+        node: &Node,
+        is_root: bool,
+        name: &str,
+        value: &Value,
+        path: &mut String,
+    ) {
+        let length = path.len();
+        path.push('.');
+        path.push_str(name);
+        if node.is_meta(is_root, name) {
+            match table().index_of("meta.v1.ObjectMeta") {
+                Some(metadata) if name == "metadata" => self.message(metadata, value, path),
+                _ => self.value(Type::String, value, path),
+            }
+        } else if let Some(property) = node.property(name) {
+            self.custom(property, false, value, path);
+        }
+        path.truncate(length);
+    }
+
     fn message(&mut self, message: usize, value: &Value, path: &mut String) {
         let Some(message) = table().get(message) else { return };
         let Value::Object(map) = value else {
@@ -51,11 +125,15 @@ impl Walk<'_> {
             (_, Value::Null) => {}
             (Shape::List, Value::Array(items)) => {
                 let keys = match list_type(message, field) {
-                    ListType::Map(keys) => keys,
-                    _ => &[],
+                    ListType::Map(keys) => Keys::Table(keys),
+                    _ => Keys::NONE,
+                };
+                let record = match field.ty {
+                    Type::Message(message) => Record::Message(message),
+                    _ => Record::Message(usize::MAX),
                 };
                 for (at, item) in items.iter().enumerate() {
-                    match key_of(item, keys) {
+                    match key_of(item, record, keys) {
                         Some(element) => element.show(path),
                         None => write!(path, "[{at}]").unwrap_or_default(),
                     }
@@ -170,7 +248,7 @@ mod tests {
                 "env": [{"name": "E", "value": 5}]}],
             "nodeSelector": ["x"], "securityContext": [1, "a"]}}}});
         let mut out = Vec::new();
-        faults(DEPLOYMENT, &config, 100, &mut out);
+        faults(DEPLOYMENT, None, &config, 100, &mut out);
         let container = ".spec.template.spec.containers[name=\"a\"]";
         let sharp = |v: &str| format!("expected string, got &value.valueUnstructured{{Value:{v}}}");
         assert_eq!(
@@ -187,7 +265,7 @@ mod tests {
             ]
         );
         out.clear();
-        faults(DEPLOYMENT, &config, 2, &mut out);
+        faults(DEPLOYMENT, None, &config, 2, &mut out);
         assert_eq!(out.len(), 2);
     }
 }
