@@ -57,6 +57,7 @@ fn objects_stand_their_corpus() {
     replay("patch", objects::patch);
     replay("selector", objects::selector);
     replay("quantity", objects::quantity);
+    replay("cel", objects::cel);
 }
 
 #[test]

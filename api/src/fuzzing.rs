@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
+    cel::{self, Budget, Environment, Program, Variables},
     decode::{self, Media},
     defaults,
     kind::{self, Kind},
@@ -111,6 +112,23 @@ pub fn quantity(data: &[u8]) {
     assert_eq!(again.to_string(), canonical, "{text}");
     assert!(quantity.round_up_milli() >= quantity || quantity.is_negative());
     let _ = (quantity.value(), quantity.milli_value(), quantity.is_integer());
+}
+
+/// A CEL expression, as a policy may hold it: compiled, evaluated, its value made JSON.
+pub fn cel(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let environment = Environment::admission(true, false).with_mutation();
+    let Ok(program) = Program::compile(text, &environment) else { return };
+    let (object, dynamic) = (pod(), cel::Type::Dyn);
+    let mut variables = Variables::new();
+    variables.set("object", cel::Value::from_json(&object, &dynamic));
+    variables.set("oldObject", cel::Value::Null);
+    let mut budget = Budget::new(cel::RUNTIME_BUDGET);
+    let before = budget.left();
+    if let Ok(value) = program.eval(&variables, &mut budget) {
+        let _ = value.to_json(&mut budget);
+    }
+    assert!(budget.left() <= before);
 }
 
 fn pod() -> Value {

@@ -6,6 +6,7 @@
 //! (canonical form), [`defaults::apply`], [`validate::create`] or [`validate::update`]. Only
 //! `check_types` guards the later steps against wrong JSON types; they do not panic without it.
 
+pub mod cel;
 pub mod crd;
 pub mod decode;
 pub mod defaults;
