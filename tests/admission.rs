@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "admission/classes.rs"]
+mod classes;
 #[path = "admission/door.rs"]
 mod door;
 #[path = "admission/limits.rs"]
@@ -34,4 +36,5 @@ fn admission_over_http() {
     quota::are_freed_and_counted(&door);
     quota::charge_nothing_for_dry_runs(&door);
     security::refuses_and_warns(&door);
+    classes::give_what_is_left_open(&door);
 }

@@ -135,6 +135,15 @@ impl<'a> Door<'a> {
         path
     }
 
+    /// Waits until an object is gone.
+    #[track_caller]
+    pub fn gone(&self, path: &str) {
+        eventually(path, SOON, || {
+            let answer = self.send("GET", path, Value::Null);
+            if answer.code == 404 { Ok(()) } else { Err(answer.text) }
+        });
+    }
+
     /// Waits until an object is as it should be, and answers it.
     #[track_caller]
     pub fn wait(&self, path: &str, is: impl Fn(&Value) -> bool) -> Value {

@@ -15,6 +15,7 @@ mod gc;
 mod leader_gate;
 pub(crate) mod model;
 mod nodes;
+mod protection;
 mod quota;
 mod replicaset;
 mod small;
@@ -57,6 +58,7 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     cast.play("garbage-collector", gc::GarbageCollector::default());
     cast.play("namespace", small::NamespaceController);
     cast.play("resourcequota", quota::ResourceQuotaController);
+    cast.play("storage-protection", protection::ProtectionController);
     cast.play("bootstrap-token", small::BootstrapTokenCleaner);
     cast.play("event-ttl", small::EventCleaner);
     cast.play("flow-schema-status", small::FlowSchemaStatus);

@@ -36,7 +36,7 @@ mod watch;
 mod tests;
 
 pub use admission::dynamic::{Attributes as AdmissionAttributes, Notes, Operation};
-pub(crate) use admission::quota as quotas;
+pub(crate) use admission::{protection, quota as quotas};
 pub use bootstrap::{Endpoint, mandatory_flow};
 pub use object::{Object, TypeMeta};
 pub use options::{

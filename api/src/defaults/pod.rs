@@ -21,6 +21,17 @@ pub(crate) fn pod(object: &mut Value) {
     }
 }
 
+/// A change that leaves out what the pod's priority class decided leaves it as it is (k8s
+/// `plugin/pkg/admission/priority`).
+pub(crate) fn keep_priority(old: &Value, new: &mut Value) {
+    let Some(spec) = new.get_mut("spec") else { return };
+    for field in ["priority", "preemptionPolicy"] {
+        if !old["spec"][field].is_null() {
+            set(spec, field, old["spec"][field].clone());
+        }
+    }
+}
+
 /// The template of a workload.
 pub(super) fn template(object: &mut Value) {
     if let Some(spec) = object.pointer_mut("/spec/template/spec") {

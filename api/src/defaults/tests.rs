@@ -208,6 +208,11 @@ fn controllers_of_pods() {
     (crate::kind::DAEMON_SET.prepare_change)(&daemons, &mut changed);
     assert_eq!(changed["metadata"]["annotations"][generation], "2");
 
+    let old = json!({"spec": {"priority": 5, "preemptionPolicy": "Never"}});
+    let mut new = json!({"spec": {"preemptionPolicy": "PreemptLowerPriority"}});
+    (crate::kind::POD.prepare_change)(&old, &mut new);
+    assert_eq!(new["spec"], json!({"priority": 5, "preemptionPolicy": "PreemptLowerPriority"}));
+
     let controller = defaulted(crate::kind::REPLICATION_CONTROLLER, json!({"template": template}));
     assert_eq!(controller["spec"]["selector"], labels);
     assert_eq!(controller["metadata"]["labels"], labels);

@@ -72,6 +72,7 @@ short_names: &["po"], categories: &["all"], subresources: sub::OF_POD, generatio
 graceful: true, delete_returns_object: true,
 defaults: defaults::pod::pod,
 first_status: defaults::status::pod,
+prepare_change: defaults::pod::keep_priority,
 check_new: validate::pod::create,
 check_change: validate::pod_update::update,
 columns: table::columns::PODS,

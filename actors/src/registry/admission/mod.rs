@@ -8,15 +8,19 @@ mod limit_ranger;
 mod node_restriction;
 mod pod;
 pub(crate) mod quota;
+mod runtime_class;
 mod security;
 mod service_account;
+mod storage;
 
 pub(super) use pod::SYSTEM_CLASSES;
+pub(crate) use storage::protection;
 
 use kabuki_api::{
     defaults,
     kind::{
-        self, CERTIFICATE_SIGNING_REQUEST, Kind, NAMESPACE, NODE, PERSISTENT_VOLUME_CLAIM, POD,
+        self, CERTIFICATE_SIGNING_REQUEST, INGRESS, Kind, NAMESPACE, NODE, PERSISTENT_VOLUME_CLAIM,
+        POD,
     },
     status::Status,
 };
@@ -46,16 +50,24 @@ pub(super) fn on_create(
         node_restriction::create_pod(info, object)?;
         pod::priority(view, object)?;
         pod::default_tolerations(object);
+        runtime_class::mutate(view, object)?;
     } else if kind == CERTIFICATE_SIGNING_REQUEST {
         certificates::create(info, object)?;
     } else if kind == kind::PRIORITY_CLASS {
         pod::check_priority_class(info, object)?;
+        pod::check_default_class(view, object, true)?;
     } else if kind == NODE {
         node_restriction::write_node(info, None, object)?;
         taint_new_node(object);
     } else {
         node_restriction::write_other(info, kind, object)?;
     }
+    if kind == PERSISTENT_VOLUME_CLAIM {
+        storage::default_storage_class(view, object);
+    } else if kind == INGRESS {
+        storage::default_ingress_class(view, object);
+    }
+    storage::protect(kind, object);
     Ok(())
 }
 
@@ -74,7 +86,8 @@ pub(super) fn check_create(
     object: &Value,
 ) -> Result<(), Status> {
     limit_ranger::validate(view, kind, object)?;
-    security::check(view, info, kind, None, object)
+    security::check(view, info, kind, None, object)?;
+    if kind == POD { runtime_class::validate(view, object) } else { Ok(()) }
 }
 
 /// The last word on a changed object that is valid.
@@ -89,15 +102,18 @@ pub(super) fn check_update(
     if sub != Subresource::Main {
         return Ok(());
     }
-    if kind == PERSISTENT_VOLUME_CLAIM && old["metadata"]["deletionTimestamp"].is_null() {
-        limit_ranger::validate(view, kind, new)?;
+    if kind == PERSISTENT_VOLUME_CLAIM {
+        if old["metadata"]["deletionTimestamp"].is_null() {
+            limit_ranger::validate(view, kind, new)?;
+        }
+        storage::check_resize(view, old, new)?;
     }
     security::check(view, info, kind, Some(old), new)
 }
 
 /// Admission of a changed object.
 pub(super) fn on_update(
-    _view: &dyn View,
+    view: &dyn View,
     info: &RequestInfo,
     kind: &'static Kind,
     old: &Value,
@@ -105,7 +121,12 @@ pub(super) fn on_update(
     sub: Subresource,
 ) -> Result<(), Status> {
     if kind == POD {
+        if sub == Subresource::Main {
+            pod::default_tolerations(new);
+        }
         node_restriction::update_pod(info, old, sub)
+    } else if kind == kind::PRIORITY_CLASS {
+        pod::check_default_class(view, new, false)
     } else if kind == NODE {
         node_restriction::write_node(info, Some(old), new)
     } else {

@@ -118,6 +118,26 @@ pub(super) fn check_priority_class(info: &RequestInfo, class: &Value) -> Result<
     Ok(())
 }
 
+/// Only one class is the default.
+pub(super) fn check_default_class(
+    view: &dyn View,
+    class: &Value,
+    is_new: bool,
+) -> Result<(), Status> {
+    let name = text(&class["metadata"], "name");
+    let other = default_class(view).filter(|own| is_new || own.name != name);
+    match other {
+        Some(other) if class["globalDefault"] == true => {
+            let message = format!(
+                "PriorityClass {} is already marked as default. Only one default can exist",
+                other.name
+            );
+            Err(Status::forbidden(PRIORITY_CLASS, name, &message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// DefaultTolerationSeconds: pods outlive a short absence of their node.
 pub(super) fn default_tolerations(pod: &mut Value) {
     if !pod["spec"]["tolerations"].is_array() {
@@ -177,6 +197,22 @@ mod tests {
         }
         let mut given = json!({"metadata": {"name": "p"}, "spec": {"priority": 7}});
         assert_eq!(priority(&MemView::new(), &mut given).unwrap_err().code, 403);
+    }
+
+    #[test]
+    fn there_is_one_default_class() {
+        let class = |name: &str, default: bool| json!({"metadata": {"name": name}, "value": 5, "globalDefault": default});
+        let view = MemView::new().with(PRIORITY_CLASS, class("base", true));
+        let said = |name: &str, default: bool, is_new: bool| {
+            let checked = check_default_class(&view, &class(name, default), is_new);
+            checked.err().map(|status| status.message.clone())
+        };
+        assert_eq!(
+            said("other", true, true).unwrap(),
+            "priorityclasses.scheduling.k8s.io \"other\" is forbidden: PriorityClass base is already marked as default. Only one default can exist"
+        );
+        assert!(said("other", true, false).is_some());
+        assert_eq!((said("base", true, false), said("other", false, true)), (None, None));
     }
 
     #[test]
