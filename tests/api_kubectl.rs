@@ -34,6 +34,7 @@ async fn everything(api: &TestApi, kubectl: &Kubectl, ns: &str) {
     server_side(kubectl, ns).await;
     pods(kubectl, ns).await;
     stored_kinds(kubectl, ns).await;
+    limits(kubectl, ns).await;
     kubectl.ok(&format!("delete namespace {ns} --wait=false")).await;
 }
 
@@ -161,6 +162,32 @@ async fn stored_kinds(kubectl: &Kubectl, ns: &str) {
     kubectl
         .ok(&format!("delete -n {ns} sts/db ds/agent pvc/data job/once cronjob/often --wait=false"))
         .await;
+}
+
+/// Limit ranges and quotas, as kubectl makes and describes them.
+async fn limits(kubectl: &Kubectl, ns: &str) {
+    let range = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: r}\n\
+        spec: {limits: [{type: Container, max: {cpu: 500m}}]}\n";
+    assert!(kubectl.pipe(&format!("apply -n {ns} -f -"), range).await.contains("created"));
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = words(kubectl.ok(&format!("describe -n {ns} limits r")).await);
+    assert!(shown.contains("Container cpu - 500m 500m 500m -"), "{shown}");
+    kubectl
+        .ok(&format!(
+            "create quota -n {ns} q --hard=count/leases.coordination.k8s.io=3,limits.cpu=1"
+        ))
+        .await;
+    let lease = "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: l}\n";
+    kubectl.pipe(&format!("apply -n {ns} -f -"), lease).await;
+    let shown = kubectl.ok(&format!("get -n {ns} quota")).await;
+    assert!(
+        shown.contains("count/leases.coordination.k8s.io: 1/3")
+            && shown.contains("limits.cpu: 0/1"),
+        "{shown}"
+    );
+    let shown = words(kubectl.ok(&format!("describe -n {ns} quota q")).await);
+    assert!(shown.contains("count/leases.coordination.k8s.io 1 3"), "{shown}");
+    kubectl.ok(&format!("delete -n {ns} quota/q limits/r lease/l")).await;
 }
 
 async fn deployment(kubectl: &Kubectl, ns: &str) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kabuki_api::{
-    kind::{self, Kind, NAMESPACE, RESOURCE_QUOTA, SERVICE},
+    kind::{self, Kind, NAMESPACE, SERVICE},
     name,
     patch::Owners,
     status::Status,
@@ -111,14 +111,8 @@ impl Registry {
     ) -> Result<Attempt, Status> {
         let mut object = prepared(kind, base);
         let mut compare = Vec::with_capacity(2);
-        let mut allocation = service::Allocation::default();
         if let Some(found) = self.open_namespace(kind, ns, text(&base["metadata"], "name")).await? {
-            let key = found.key().to_owned();
-            compare.push(Compare { key: key.clone(), mod_revision: found.revision() });
-            if kind == RESOURCE_QUOTA {
-                // So that no create is decided without it, on any member.
-                allocation.ops.push(Op::Put { key, value: found.record().value.clone() });
-            }
+            compare.push(Compare { key: found.key().to_owned(), mod_revision: found.revision() });
         }
         if let Err(first) = admission::on_create(self, info, kind, &mut object) {
             // What admission missed may just not be applied on this member yet.
@@ -130,6 +124,7 @@ impl Registry {
         admission::complete(kind, &mut object);
         Authorizer::new(self.clone()).check_escalation(&info.user, kind, ns, None, &object)?;
         let name = text(&object["metadata"], "name").to_owned();
+        let mut allocation = service::Allocation::default();
         if kind == SERVICE {
             allocation = service::plan(self, None, &mut object)?;
         }

@@ -2,8 +2,8 @@
 //! object's own transaction.
 //!
 //! Every write that uses more changes each quota that limits it, compared with the revision it was
-//! decided on, and a new quota touches its namespace, which every create compares. So no member can
-//! miss a quota or what another member charged to it.
+//! decided on. A quota that is new or limits something else touches its namespace, which every write
+//! that may use more compares. So no member can miss a quota or what another member charged to it.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -63,16 +63,21 @@ impl Registry {
         write: &Write<'_>,
         transaction: &mut Allocation,
     ) -> Result<Option<OwnedMutexGuard<()>>, Status> {
-        if !quota::concerns(write) {
-            return Ok(None);
-        }
         let ns = text(&write.new["metadata"], "namespace");
-        if write.old.is_some()
+        let concerned = quota::concerns(write);
+        let limits = quota::limits_anew(write);
+        if (limits || (concerned && write.old.is_some()))
             && let Some(namespace) = self.get(NAMESPACE, "", ns)
         {
-            // As a create does: a quota this member does not know yet has touched it.
-            let mod_revision = namespace.revision();
-            transaction.compare.push(Compare { key: namespace.key().to_owned(), mod_revision });
+            let (key, mod_revision) = (namespace.key().to_owned(), namespace.revision());
+            transaction.compare.push(Compare { key: key.clone(), mod_revision });
+            if limits {
+                let value = namespace.record().value.clone();
+                transaction.ops.push(Op::Put { key, value });
+            }
+        }
+        if !concerned {
+            return Ok(None);
         }
         if self.list(RESOURCE_QUOTA, Some(ns)).is_empty() {
             return Ok(None);

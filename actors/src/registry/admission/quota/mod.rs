@@ -62,6 +62,13 @@ pub(crate) fn concerns(write: &Write<'_>) -> bool {
     }
 }
 
+/// Whether a write makes a quota limit what it did not.
+pub(crate) fn limits_anew(write: &Write<'_>) -> bool {
+    write.kind == RESOURCE_QUOTA
+        && write.sub == Subresource::Main
+        && write.old.is_none_or(|old| old["spec"] != write.new["spec"])
+}
+
 /// Decides a write: the quotas it is charged to.
 ///
 /// # Errors
