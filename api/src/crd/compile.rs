@@ -11,6 +11,7 @@ use super::{
     format::Format,
     node::{Additional, Bound, Checks, ListType, Node, Schema, Type},
     pattern,
+    rules::{Fault, Rules},
 };
 use crate::validate::FieldError;
 
@@ -62,7 +63,7 @@ impl Compiler {
             let names = ["array", "boolean", "integer", "number", "object", "string"];
             self.errors.push(FieldError::not_supported(format!("{path}.type"), name, &names));
         }
-        Node {
+        let mut node = Node {
             ty,
             nullable: flag("nullable"),
             default: schema.get("default").filter(|d| !d.is_null()).cloned(),
@@ -86,6 +87,32 @@ impl Compiler {
             list_type: list_type(schema),
             atomic_map: schema["x-kubernetes-map-type"] == "atomic",
             checks: self.checks(schema, path, depth),
+            rules: self.rules(schema, path, depth),
+            has_rules: false,
+        };
+        let below = match &node.additional {
+            Additional::Schema(inner) => inner.has_rules,
+            _ => false,
+        };
+        node.has_rules = below
+            || node.rules.is_some()
+            || node.items.as_ref().is_some_and(|items| items.has_rules)
+            || node.properties.values().any(|property| property.has_rules);
+        node
+    }
+
+    fn rules(&mut self, schema: &Value, path: &str, depth: usize) -> Option<Box<Rules>> {
+        match Rules::compile(schema, depth == 0) {
+            Ok(rules) => rules.map(Box::new),
+            Err(faults) => {
+                self.errors.extend(faults.into_iter().map(|fault| {
+                    let Fault { index, field, detail } = fault;
+                    let path = format!("{path}.x-kubernetes-validations[{index}].{field}");
+                    let rule = schema["x-kubernetes-validations"][index].clone();
+                    FieldError::invalid(path, rule, detail)
+                }));
+                None
+            }
         }
     }
 

@@ -20,6 +20,9 @@ mod node;
 mod pattern;
 mod prune;
 mod publish;
+mod rules;
+#[cfg(test)]
+mod rules_tests;
 mod scalar;
 mod topology;
 mod value;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use regex::Regex;
 use serde_json::Value;
 
-use super::format::Format;
+use super::{format::Format, rules::Rules};
 
 /// The compiled structural schema of one version of a CustomResourceDefinition.
 #[derive(Debug)]
@@ -124,6 +124,10 @@ pub(crate) struct Node {
     /// `x-kubernetes-map-type: atomic`.
     pub(crate) atomic_map: bool,
     pub(crate) checks: Checks,
+    /// `x-kubernetes-validations`.
+    pub(crate) rules: Option<Box<Rules>>,
+    /// Whether this schema or one declared below it has rules.
+    pub(crate) has_rules: bool,
 }
 
 /// Fields that every object has, whatever its schema says.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     FAULTS_MAX, ROOT, VALIDATION_STEPS_MAX, embedded, listtype,
     node::{Additional, ListType, Node, Schema, Type},
-    scalar,
+    rules, scalar,
 };
 use crate::validate::{FieldError, Reason};
 
@@ -22,6 +22,8 @@ impl Schema {
         if !lists.is_empty() && old.is_none_or(|old| listtype::check(&self.root, old).is_empty()) {
             errors.extend(lists);
         }
+        let broken = rules::check(&self.root, object, old, &errors);
+        errors.extend(broken);
         errors.truncate(FAULTS_MAX);
         errors
     }

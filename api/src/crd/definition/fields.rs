@@ -53,31 +53,29 @@ pub(super) fn selectable(out: &mut Errors, version: &Value, path: &str) {
     }
 }
 
-/// The schema that a path such as `.spec.list['a b']` leads to, and the path in the form of errors:
-/// `spec.list[a b]`. Lists have no items by name, so no path goes into them.
+/// The schema that a path such as `.spec.map['a b']` leads to, and the path in the form of errors:
+/// `spec.map[a b]`. Lists have no items by name, so no path goes into them.
 pub(in crate::crd) fn resolve<'s>(
     path: &str,
     schema: &'s Value,
     brackets: bool,
 ) -> Result<(&'s Value, String), String> {
-    if path.is_empty() {
-        return Err("must not be empty".into());
-    }
+    const NOWHERE: &str = "does not refer to a valid field";
     let mut at = String::new();
     let mut node = schema;
     let mut rest = path;
     while !rest.is_empty() {
         let (name, left) = step(rest, brackets)?;
         rest = left;
-        if let Some(property) = node["properties"].get(&name) {
-            node = property;
+        if node["properties"].is_object() {
+            node = node["properties"].get(&name).ok_or(NOWHERE)?;
             let dot = if at.is_empty() { "" } else { "." };
             at.push_str(&format!("{dot}{name}"));
         } else if node["additionalProperties"].is_object() {
             node = &node["additionalProperties"];
             at.push_str(&format!("[{name}]"));
         } else {
-            return Err("does not refer to a valid field".into());
+            return Err(NOWHERE.into());
         }
     }
     Ok((node, at))
@@ -85,36 +83,58 @@ pub(in crate::crd) fn resolve<'s>(
 
 /// The name of the next step and what is left.
 fn step(rest: &str, brackets: bool) -> Result<(String, &str), String> {
-    if let Some(after) = rest.strip_prefix("['").filter(|_| brackets) {
-        let mut name = String::new();
-        let mut chars = after.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '\\' => name.extend(chars.next().map(|(_, c)| c)),
-                '\'' => {
-                    let left = after[at + 1..].strip_prefix(']');
-                    let left = left.ok_or("expected ] after a quoted name")?;
-                    return Ok((name, left));
-                }
-                c => name.push(c),
-            }
+    const END: &str = "unexpected end of JSON path";
+    let token = |text: &str| {
+        let end = text.find(['.', '[', ']']).unwrap_or(text.len());
+        text[..end.max(text.chars().next().map_or(0, char::len_utf8))].to_owned()
+    };
+    if let Some(after) = rest.strip_prefix('[') {
+        if !brackets {
+            return Err("array notation is not allowed".into());
         }
-        return Err("unterminated quoted name".into());
+        if after.is_empty() {
+            return Err(END.into());
+        }
+        let Some(quoted) = after.strip_prefix('\'') else {
+            return Err(format!("expected single quoted string but got {}", token(after)));
+        };
+        let (name, left) = unquote(quoted)?;
+        return match left.strip_prefix(']') {
+            Some(left) => Ok((name, left)),
+            None if left.is_empty() => Err(END.into()),
+            None => Err(format!("expected ] but got {}", token(left))),
+        };
     }
-    if rest.starts_with('[') {
-        return Err(if brackets {
-            "expected ' after [".into()
-        } else {
-            "array notation is not allowed".into()
-        });
+    let Some(after) = rest.strip_prefix('.') else {
+        return Err(format!("expected [ or . but got: {}", token(rest)));
+    };
+    if after.is_empty() {
+        return Err(END.into());
     }
-    let after = rest.strip_prefix('.').ok_or("expected [ or . but got: ".to_owned() + rest)?;
-    let end = after.find(['.', '[']).unwrap_or(after.len());
-    let name = &after[..end];
-    if name.is_empty()
-        || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$'))
-    {
-        return Err(format!("expected a field name after . but got: {after}"));
+    let name = token(after);
+    let left = &after[name.len()..];
+    Ok((name, left))
+}
+
+/// A name up to its closing quote, and what is left.
+fn unquote(text: &str) -> Result<(String, &str), String> {
+    let mut name = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some((_, c @ ('\'' | '\\'))) => name.push(c),
+                Some((_, c)) => match "abfnrtv".find(c) {
+                    Some(i) => name.push(char::from(b"\x07\x08\x0c\n\r\t\x0b"[i])),
+                    None => {
+                        return Err(format!("invalid string literal: invalid escape char \\{c}"));
+                    }
+                },
+                None => break,
+            },
+            '\'' => return Ok((name, &text[at + 1..])),
+            c => name.push(c),
+        }
     }
-    Ok((name.to_owned(), &after[end..]))
+    Err(format!("expected single quoted string but got '{text}"))
 }

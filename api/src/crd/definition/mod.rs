@@ -17,6 +17,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+pub(super) use fields::resolve;
 use serde_json::{Value, json};
 
 use super::FAULTS_MAX;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Errors, defaults, fields, list, present, structural, text};
 use crate::{
-    crd::node::{META_FIELDS, Schema},
+    crd::node::{Additional, ListType, META_FIELDS, Node, Schema},
     validate::FieldError,
 };
 
@@ -67,7 +67,10 @@ pub(super) fn check(
         return;
     }
     match Schema::compile(root) {
-        Ok(schema) => out.extend(defaults::check(&schema.root, path)),
+        Ok(schema) => {
+            out.extend(defaults::check(&schema.root, path));
+            old_values(out, &schema.root, root, path, None);
+        }
         Err(found) => out.extend(found.into_iter().map(|mut error| {
             error.path = error.path.replacen("openAPIV3Schema", path, 1);
             error
@@ -383,5 +386,44 @@ fn rules(out: &mut Errors, schema: &Value, path: &str) {
                 out.push(FieldError::invalid(at("fieldPath"), field, detail));
             }
         }
+    }
+}
+
+/// Rules about changes where nothing can be compared with what it was. `within` is the schema whose
+/// parts have no past of their own.
+fn old_values(out: &mut Errors, node: &Node, schema: &Value, path: &str, within: Option<&str>) {
+    if !node.has_rules {
+        return;
+    }
+    for (i, known) in node.rules.iter().flat_map(|rules| rules.known()).enumerate() {
+        let rule = &schema["x-kubernetes-validations"][i];
+        let at = format!("{path}.x-kubernetes-validations[{i}]");
+        if !known.uses_old
+            && let Some(optional) = present(rule, "optionalOldSelf")
+        {
+            let detail = "may not be set if oldSelf is not used in rule";
+            let path = format!("{at}.optionalOldSelf");
+            out.push(FieldError::invalid(path, optional.clone(), detail));
+        }
+        if let Some(within) = within.filter(|_| known.uses_old) {
+            let detail = format!(
+                "oldSelf cannot be used on the uncorrelatable portion of the schema within {within}"
+            );
+            out.push(FieldError::invalid(format!("{at}.rule"), text(rule, "rule"), detail));
+        }
+    }
+    if let Additional::Schema(inner) = &node.additional {
+        let path = format!("{path}.additionalProperties");
+        old_values(out, inner, &schema["additionalProperties"], &path, within);
+    }
+    let fields = within.or(node.atomic_map.then_some(path));
+    for (name, property) in &node.properties {
+        let schema = &schema["properties"][name];
+        old_values(out, property, schema, &format!("{path}.properties[{name}]"), fields);
+    }
+    if let Some(items) = &node.items {
+        let keyed = matches!(node.list_type, ListType::Map(_));
+        let within = within.or((!keyed).then_some(path));
+        old_values(out, items, &schema["items"], &format!("{path}.items"), within);
     }
 }
