@@ -10,6 +10,7 @@ mod conversion;
 mod defaults;
 mod fields;
 mod names;
+mod rules;
 mod schema;
 mod structural;
 mod version;
