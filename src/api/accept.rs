@@ -222,16 +222,15 @@ pub fn body_media(content_type: &str) -> Result<Media, Status> {
 /// Reads the `Content-Type` of a patch.
 ///
 /// # Errors
-/// 415 for a type that is no patch.
-pub fn patch_kind(content_type: &str) -> Result<PatchKind, Status> {
-    PatchKind::of_media_type(media_type(content_type)).ok_or_else(|| {
-        Status::unsupported_media(&[
-            "application/json-patch+json",
-            "application/merge-patch+json",
-            "application/strategic-merge-patch+json",
-            "application/apply-patch+yaml",
-        ])
-    })
+/// 415 for a type that is no patch; for a custom resource also for a strategic merge patch.
+pub fn patch_kind(content_type: &str, custom: bool) -> Result<PatchKind, Status> {
+    const STRATEGIC: &str = "application/strategic-merge-patch+json";
+    let mut accepted = vec!["application/json-patch+json", "application/merge-patch+json"];
+    accepted.extend((!custom).then_some(STRATEGIC));
+    accepted.push("application/apply-patch+yaml");
+    PatchKind::of_media_type(media_type(content_type))
+        .filter(|kind| !custom || *kind != PatchKind::Strategic)
+        .ok_or_else(|| Status::unsupported_media(&accepted))
 }
 
 fn media_type(content_type: &str) -> &str {
@@ -340,8 +339,15 @@ mod tests {
         assert_eq!(body_media("application/yaml").unwrap(), Media::Yaml);
         assert_eq!(body_media("application/vnd.kubernetes.protobuf").unwrap(), Media::Protobuf);
         assert_eq!(body_media("application/cbor").unwrap_err().code, 415);
+        let strategic = "application/strategic-merge-patch+json";
+        assert_eq!(patch_kind(strategic, false).unwrap(), PatchKind::Strategic);
+        let refused = patch_kind(strategic, true).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+        );
         assert_eq!(body_media(";;;").unwrap_err().code, 415);
-        assert_eq!(patch_kind("application/merge-patch+json").unwrap(), PatchKind::Merge);
-        assert_eq!(patch_kind("application/json").unwrap_err().code, 415);
+        assert_eq!(patch_kind("application/merge-patch+json", true).unwrap(), PatchKind::Merge);
+        assert_eq!(patch_kind("application/json", false).unwrap_err().code, 415);
     }
 }

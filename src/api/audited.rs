@@ -74,7 +74,7 @@ impl Record {
             source_ips: source_ips(request),
             user_agent: call.user_agent.clone(),
             object,
-            kind: call.kind().ok(),
+            kind: call.known_kind(),
             omit_managed_fields: verdict.omit_managed_fields,
             received: call.received.unwrap_or(now),
             at: now,

@@ -8,7 +8,7 @@ use actix_web::{
 };
 use kabuki_actors::{
     auth::{Attributes, UserInfo},
-    registry::{Notes, RequestInfo},
+    registry::{Notes, Registry, RequestInfo},
 };
 use kabuki_api::{
     kind::{self, Kind},
@@ -41,6 +41,8 @@ pub(super) struct Call {
     pub query: Query,
     /// The resource the path names, if it names one.
     pub resource: Option<ResourcePath>,
+    /// The kind of that resource, if this member knows it.
+    pub known: Option<&'static Kind>,
     /// `get`, `list`, `watch`, …; for a path the lower-case method.
     pub verb: &'static str,
     /// `Accept`, all headers of that name joined.
@@ -72,10 +74,13 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn of(request: &HttpRequest) -> Self {
+    pub(super) fn of(request: &HttpRequest, registry: &Registry) -> Self {
         let query = Query::parse(request.query_string());
         let resource = path::parse(request.path());
         let verb = verb(request.method(), resource.as_ref(), &query);
+        let known = resource
+            .as_ref()
+            .and_then(|r| registry.known_resource(&r.group, &r.version, &r.resource));
         let one = |name: &str| {
             let value = request.headers().get(name).and_then(|v| v.to_str().ok());
             value.unwrap_or_default().to_owned()
@@ -94,6 +99,7 @@ impl Call {
             websocket: socket::accepted(request),
             query,
             resource,
+            known,
             verb,
             audit_id: audit_id(request),
             received: None,
@@ -149,22 +155,33 @@ impl Call {
         }
     }
 
+    /// The kind of the resource, if it is served in this scope as far as this member knows.
+    pub(super) fn known_kind(&self) -> Option<&'static Kind> {
+        self.known.filter(|kind| self.fits_scope(kind))
+    }
+
     /// The kind of the resource.
     ///
     /// # Errors
-    /// 404 when it is not served in this scope.
-    pub(super) fn kind(&self) -> Result<&'static Kind, Status> {
+    /// 404 when it is not served in this scope; 503 when that cannot be found out.
+    pub(super) async fn kind(&self, registry: &Registry) -> Result<&'static Kind, Status> {
         let r = self.resource.as_ref().ok_or_else(Status::unknown_resource)?;
-        let kind = kind::by_resource(&r.group, &r.version, &r.resource)
-            .ok_or_else(Status::unknown_resource)?;
-        let in_namespace = !r.namespace.is_empty() && kind != kind::NAMESPACE;
-        let wrong_scope = if kind.namespaced {
-            // Across namespaces there are lists and watches only, and reviews without namespace.
-            !in_namespace && !r.name.is_empty()
-        } else {
-            in_namespace
+        let kind = match self.known {
+            Some(kind) => kind,
+            None => registry.resource(&r.group, &r.version, &r.resource).await?,
         };
-        if wrong_scope { Err(Status::unknown_resource()) } else { Ok(kind) }
+        if self.fits_scope(kind) { Ok(kind) } else { Err(Status::unknown_resource()) }
+    }
+
+    fn fits_scope(&self, kind: &Kind) -> bool {
+        let Some(r) = &self.resource else { return false };
+        let in_namespace = !r.namespace.is_empty() && kind != kind::NAMESPACE;
+        if kind.namespaced {
+            // Across namespaces there are lists and watches only, and reviews without namespace.
+            in_namespace || r.name.is_empty()
+        } else {
+            !in_namespace
+        }
     }
 
     /// Namespace (empty for cluster-scoped kinds) and name of the object.

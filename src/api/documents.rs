@@ -27,7 +27,7 @@ pub(super) async fn serve(face: &Face, call: &Call, body: &Bytes) -> Result<Http
     }
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match segments.as_slice() {
-        [""] => root(call).await,
+        [""] => root(face, call).await,
         ["version"] => plain(call, &version()).await,
         ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(face, call).await),
         ["metrics"] => Ok(face.metrics.answer(face).await),
@@ -49,9 +49,9 @@ async fn plain(call: &Call, value: &Value) -> Result<HttpResponse, Status> {
     Ok(answer::value(200, value, looks).await)
 }
 
-async fn root(call: &Call) -> Result<HttpResponse, Status> {
-    let mut paths = discovery::paths();
-    paths.extend(openapi::paths());
+async fn root(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
+    let mut paths = discovery::paths(&face.discovery.get(&face.registry));
+    paths.extend(openapi::paths(face));
     for path in [
         "/debug/actors",
         "/debug/alarms",

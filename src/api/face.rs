@@ -19,7 +19,7 @@ use kabuki_api::status::Status;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use super::{flow::Limiter, logs::LogSource, metrics::Metrics, peers::Peers};
+use super::{discovery, flow::Limiter, logs::LogSource, metrics::Metrics, openapi, peers::Peers};
 use crate::{audit::AuditLog, backup::Attachment};
 
 /// Reading requests handled at once; watches are not counted. More are answered 429.
@@ -93,6 +93,8 @@ pub struct Face {
     pub(super) attachments: Option<Attachments>,
     pub(super) checks: Checks,
     pub(super) advertise: String,
+    pub(super) discovery: discovery::Cache,
+    pub(super) openapi: openapi::Custom,
     pub(super) metrics: Metrics,
     pub(super) more_metrics: MoreMetrics,
     /// Cancelled before the server begins to stop: it is not ready any more, and clients are told
@@ -139,6 +141,8 @@ impl Face {
             attachments: config.attachments.clone(),
             checks: Arc::clone(&config.checks),
             advertise: config.advertise.clone(),
+            discovery: discovery::Cache::default(),
+            openapi: openapi::Custom::default(),
             metrics: Metrics::default(),
             more_metrics: Arc::clone(&config.metrics),
             draining: CancellationToken::new(),

@@ -123,7 +123,7 @@ fn other() -> Labels {
 }
 
 fn labels(call: &Call) -> Labels {
-    let Ok(kind) = call.kind() else { return Labels { verb: call.verb, ..other() } };
+    let Some(kind) = call.known_kind() else { return Labels { verb: call.verb, ..other() } };
     let name = call.resource.as_ref().map_or("", |r| r.subresource.as_str());
     Labels {
         verb: call.verb,

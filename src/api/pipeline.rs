@@ -39,7 +39,7 @@ pub(super) async fn entry(
     face: Data<Face>,
 ) -> HttpResponse {
     let started = Instant::now();
-    let mut call = Call::of(&request);
+    let mut call = Call::of(&request, &face.registry);
     let outcome = serve(&face, &request, &mut call, payload).await;
     let (mut response, failure) = match outcome {
         Ok(response) => (response, None),
@@ -150,11 +150,26 @@ async fn dispatch(
     payload: Payload,
     place: Option<Place>,
 ) -> Result<HttpResponse, Status> {
-    let Some(resource) = &call.resource else {
+    if call.resource.is_none() {
         let body = body(call, payload).await?;
         return documents::serve(face, call, &body).await;
-    };
-    let kind = call.kind()?;
+    }
+    let kind = call.kind(&face.registry).await?;
+    let mut response = dispatch_kind(face, call, kind, payload, place).await?;
+    if let Some(warning) = kind.served().and_then(|served| served.warning.clone()) {
+        warn(&mut response, &[warning]);
+    }
+    Ok(response)
+}
+
+async fn dispatch_kind(
+    face: &Data<Face>,
+    call: &Call,
+    kind: &'static Kind,
+    payload: Payload,
+    place: Option<Place>,
+) -> Result<HttpResponse, Status> {
+    let Some(resource) = &call.resource else { return Err(Status::unknown_resource()) };
     if !resource.subresource.is_empty() {
         return subresource::serve(face, call, kind, payload, place).await;
     }

@@ -103,7 +103,8 @@ async fn scale(
         }
         _ => {
             let mut info = call.request_info("PatchOptions")?;
-            let (patch_kind, patch) = write::decode_patch(call, body(call, payload).await?).await?;
+            let (patch_kind, patch) =
+                write::decode_patch(call, kind, body(call, payload).await?).await?;
             info.force = write::patch_force(call, patch_kind)?;
             info.duplicates = patch.duplicates;
             registry.patch_scale(&info, kind, namespace, name, patch_kind, &patch.object).await?

@@ -140,6 +140,7 @@ impl Stream {
             };
             match step {
                 Step::End => return None,
+                Step::Events(Ok(events)) if events.is_empty() => return None,
                 Step::Events(Ok(events)) => {
                     let chunk = self.lines(&events);
                     // Reads of a busy kind must not outlive the deadline for ever.

@@ -32,6 +32,10 @@ pub(super) async fn decode(
     info: &mut RequestInfo,
 ) -> Result<serde_json::Value, Status> {
     let media = accept::body_media(&call.content_type)?;
+    if kind.custom.is_some() && media == Media::Protobuf {
+        // What a definition defines has no protobuf form.
+        return Err(Status::unsupported_media(&["application/json", "application/yaml"]));
+    }
     let decoded = run(body, move |body| decode::decode(body, media, kind)).await?;
     info.duplicates = decoded.duplicates;
     Ok(decoded.object)
@@ -108,7 +112,7 @@ pub(super) async fn patch_part(
 ) -> Result<HttpResponse, Status> {
     call.negotiate(Offer::Single)?;
     let mut info = call.request_info("PatchOptions")?;
-    let (patch_kind, decoded) = decode_patch(call, body).await?;
+    let (patch_kind, decoded) = decode_patch(call, kind, body).await?;
     info.force = patch_force(call, patch_kind)?;
     info.duplicates = decoded.duplicates;
     let (namespace, name) = call.object_name();
@@ -119,8 +123,12 @@ pub(super) async fn patch_part(
 }
 
 /// Decodes the body of a patch.
-pub(super) async fn decode_patch(call: &Call, body: Bytes) -> Result<(PatchKind, Decoded), Status> {
-    let kind = accept::patch_kind(&call.content_type)?;
+pub(super) async fn decode_patch(
+    call: &Call,
+    of: &Kind,
+    body: Bytes,
+) -> Result<(PatchKind, Decoded), Status> {
+    let kind = accept::patch_kind(&call.content_type, of.custom.is_some())?;
     let media = if kind == PatchKind::Apply { Media::Yaml } else { Media::Json };
     let decoded = run(body, move |body| decode::decode_value(body, media)).await?;
     Ok((kind, decoded))

@@ -8,6 +8,7 @@
 mod certificates;
 mod claim;
 mod config;
+mod definitions;
 mod deployment;
 mod endpoints;
 pub(crate) mod framework;
@@ -56,6 +57,7 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
     cast.play("node-ipam", nodes::NodeIpam { range, node_bits });
     cast.play("pod-gc", nodes::PodGc::new(config.orphan_quarantine));
     cast.play("garbage-collector", gc::GarbageCollector::default());
+    cast.play("definitions", definitions::DefinitionController);
     cast.play("namespace", small::NamespaceController);
     cast.play("resourcequota", quota::ResourceQuotaController);
     cast.play("storage-protection", protection::ProtectionController);

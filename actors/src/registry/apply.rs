@@ -38,7 +38,8 @@ impl Registry {
         };
         for attempt in 0..UPDATE_ATTEMPTS_MAX {
             let now = strategy::stamp(self.now());
-            let writer = writer(info, kind, sub, &now);
+            let served = kind.served();
+            let writer = writer(info, kind, served.as_deref(), sub, &now);
             let Some(old) = self.current(kind, ns, name).await? else {
                 if sub != Subresource::Main || !info.through.is_empty() {
                     return Err(Status::not_found(kind, name));

@@ -66,7 +66,9 @@ impl Registry {
         let managed = match ownership {
             Ownership::Track(owners) => {
                 let now = strategy::stamp(self.now());
-                writer(info, kind, Subresource::Main, &now).create(&object, &owners)
+                let served = kind.served();
+                let writer = writer(info, kind, served.as_deref(), Subresource::Main, &now);
+                writer.create(&object, &owners)
             }
             Ownership::Decided(managed) => managed,
         };
@@ -113,6 +115,9 @@ impl Registry {
         let mut compare = Vec::with_capacity(2);
         if let Some(found) = self.open_namespace(kind, ns, text(&base["metadata"], "name")).await? {
             compare.push(Compare { key: found.key().to_owned(), mod_revision: found.revision() });
+        }
+        if kind.custom.is_some() {
+            compare.push(self.open_definition(kind)?);
         }
         if let Err(first) = admission::on_create(self, info, kind, &mut object) {
             // What admission missed may just not be applied on this member yet.
@@ -187,6 +192,18 @@ impl Registry {
             return Err(Status::namespace_terminating(kind, name, ns));
         }
         Ok(Some(namespace))
+    }
+
+    /// The definition of a custom kind as it is known here, which must not be going away: what is
+    /// created after its last objects were deleted would stay for ever.
+    fn open_definition(&self, kind: &'static Kind) -> Result<Compare, Status> {
+        let definitions = self.definitions();
+        let definition = definitions.of(kind).ok_or_else(Status::unknown_resource)?;
+        if definition.is_terminating() {
+            return Err(Status::definition_terminating(kind, "create"));
+        }
+        let (key, revision) = definition.origin();
+        Ok(Compare { key: key.to_string(), mod_revision: revision })
     }
 
     pub(super) fn built(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use kabuki_api::{
-    kind::{EVENT, EVENTS_EVENT, Kind, NAMESPACE, POD},
+    kind::{CUSTOM_RESOURCE_DEFINITION, EVENT, EVENTS_EVENT, Kind, NAMESPACE, POD},
     status::Status,
     validate::FieldError,
 };
@@ -15,6 +15,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{
     admission,
+    condition::{Condition, set_condition},
     create::stored,
     object::{Object, text},
     options::{DeleteOptions, ListOptions, Propagation, RequestInfo},
@@ -28,6 +29,8 @@ use super::{
 const DELETE_ATTEMPTS_MAX: usize = 12;
 /// Deletes of one collection that are under way at once.
 const DELETES_AT_ONCE: usize = 16;
+/// Finalizer that keeps a definition until its objects are deleted.
+pub(crate) const CUSTOM_RESOURCE_CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 /// Finalizer that keeps an owner until its dependents are orphaned.
 pub(crate) const ORPHAN: &str = "orphan";
 /// Finalizer that keeps an owner until its dependents are deleted.
@@ -204,6 +207,9 @@ fn decide(kind: &Kind, current: &Value, options: &DeleteOptions, now: OffsetDate
             next["metadata"]["generation"] = (generation + 1).into();
         }
     }
+    if kind == CUSTOM_RESOURCE_DEFINITION && !deleting {
+        hold_definition(&mut next, now);
+    }
     if kind == NAMESPACE {
         next["status"]["phase"] = "Terminating".into();
     }
@@ -211,6 +217,27 @@ fn decide(kind: &Kind, current: &Value, options: &DeleteOptions, now: OffsetDate
         return Decision::Remove;
     }
     changed_or_leave(current, next)
+}
+
+/// A definition stays until its objects are gone (apiextensions
+/// `pkg/registry/customresourcedefinition/etcd.go`).
+fn hold_definition(definition: &mut Value, now: OffsetDateTime) {
+    let finalizers = &mut definition["metadata"]["finalizers"];
+    match finalizers.as_array_mut() {
+        Some(list) if list.iter().any(|f| f == CUSTOM_RESOURCE_CLEANUP) => {}
+        Some(list) => list.push(CUSTOM_RESOURCE_CLEANUP.into()),
+        None => *finalizers = json!([CUSTOM_RESOURCE_CLEANUP]),
+    }
+    set_condition(
+        &mut definition["status"],
+        &Condition {
+            name: "Terminating",
+            is: true,
+            reason: "InstanceDeletionPending",
+            message: "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        },
+        &stamp(now),
+    );
 }
 
 fn changed_or_leave(current: &Value, next: Value) -> Decision {

@@ -12,7 +12,9 @@ mod binding;
 mod bootstrap;
 mod budget;
 mod canonical;
+mod condition;
 mod create;
+mod definitions;
 mod delete;
 #[cfg(test)]
 pub(crate) mod faults;
@@ -38,6 +40,9 @@ mod tests;
 pub use admission::dynamic::{Attributes as AdmissionAttributes, Notes, Operation};
 pub(crate) use admission::{protection, quota as quotas};
 pub use bootstrap::{Endpoint, mandatory_flow};
+pub(crate) use condition::{Condition, set_condition};
+pub use definitions::{AcceptedNames, Definition, Definitions};
+pub(crate) use delete::CUSTOM_RESOURCE_CLEANUP;
 pub use object::{Object, TypeMeta};
 pub use options::{
     DeleteOptions, FieldValidation, ListOptions, PatchKind, Propagation, RequestInfo, Subresource,

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use kabuki_api::{
-    kind::{self, CONFIG_MAP, EVENT, Kind, LEASE, SECRET},
+    kind::{self, CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, EVENT, Kind, LEASE, SECRET},
     selector::{FieldSelector, LabelSelector},
     status::Status,
 };
@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::canonical::{self, PREFIX};
 
 /// Kinds of which there are many and whose content nobody here reads: they are not kept decoded.
-static BULK_KINDS: &[&Kind] = &[CONFIG_MAP, SECRET, EVENT, LEASE];
+static BULK_KINDS: &[&Kind] = &[CONFIG_MAP, SECRET, EVENT, LEASE, CUSTOM_RESOURCE_DEFINITION];
 
 /// An object at one revision. Cheap to make: nothing is decoded before it is asked for, and what is
 /// decoded is attached to the [`Record`], so that all readers of that revision share it.
@@ -199,7 +199,7 @@ impl Object {
     /// Appends the object as JSON. A copy of the stored bytes with a few words spliced in, except
     /// for kinds served in another form than the stored one.
     pub fn write_json(&self, out: &mut Vec<u8>, type_meta: TypeMeta) {
-        if self.kind != self.kind.storage_kind() {
+        if self.is_converted() {
             return self.write_converted(out, type_meta);
         }
         out.push(b'{');
@@ -208,6 +208,18 @@ impl Object {
             out.push(b',');
         }
         self.write_spliced(&self.record.value, out);
+    }
+
+    /// Whether what readers see is made from the stored bytes rather than copied: another version,
+    /// or a custom kind, whose definition may have changed since the object was written.
+    fn is_converted(&self) -> bool {
+        self.kind.custom.is_some() || self.kind != self.kind.storage_kind()
+    }
+
+    /// [`Object::value`], decoded for the caller alone: nothing is left attached.
+    pub(crate) fn detached(&self) -> Value {
+        let decoded = self.body.get().and_then(|body| body.value.get());
+        decoded.map_or_else(|| self.decode(), Value::clone)
     }
 
     fn write_spliced(&self, stored: &[u8], out: &mut Vec<u8>) {
@@ -230,11 +242,13 @@ impl Object {
     }
 
     fn write_converted(&self, out: &mut Vec<u8>, type_meta: TypeMeta) {
-        let mut value = self.value().clone();
+        let mut value = self.detached();
         if let Some(managed) = self.managed() {
             value["metadata"]["managedFields"] = serde_json::from_str(managed).unwrap_or_default();
         }
+        // Upstream, lists of custom resources are lists of whole objects.
         if type_meta == TypeMeta::Item
+            && self.kind.custom.is_none()
             && let Some(map) = value.as_object_mut()
         {
             map.remove("kind");
@@ -276,11 +290,14 @@ impl Object {
 
     /// The decoded form where it exists, or where making it costs nothing that is not spent anyway.
     fn decoded(&self) -> Option<&Value> {
-        if !BULK_KINDS.contains(&self.kind.storage_kind()) {
+        if self.kind.custom.is_none() && !BULK_KINDS.contains(&self.kind.storage_kind()) {
             return Some(self.value());
         }
         if let Some(body) = self.body.get() {
             return body.value.get();
+        }
+        if self.is_converted() {
+            return None;
         }
         let attached = self.record.attached::<Body>()?;
         self.body.get_or_init(|| attached).value.get()
@@ -288,10 +305,10 @@ impl Object {
 
     fn body(&self) -> &Body {
         self.body.get_or_init(|| {
-            if self.kind == self.kind.storage_kind() {
+            if !self.is_converted() {
                 self.record.ext(|_| Body::default())
             } else {
-                // The record's one attachment belongs to the stored form.
+                // The record's one attachment belongs to the stored form, for ever.
                 Arc::default()
             }
         })
@@ -307,6 +324,9 @@ impl Object {
         match serde_json::from_slice(&bytes) {
             Ok(mut value) => {
                 kind::to_version(self.kind, &mut value);
+                if let Some(served) = self.kind.served() {
+                    served.refresh(&mut value);
+                }
                 value
             }
             Err(error) => {

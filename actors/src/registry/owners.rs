@@ -1,7 +1,7 @@
 //! Who owns the fields that a write of the registry sets.
 
 use kabuki_api::{
-    kind::Kind,
+    kind::{Kind, Served},
     patch::{Owners, Writer},
 };
 
@@ -16,10 +16,11 @@ pub(super) enum Ownership {
     Decided(Option<String>),
 }
 
-/// The writer of one request.
+/// The writer of one request. `served` is what the definition of a custom kind says.
 pub(super) fn writer<'a>(
     info: &'a RequestInfo,
     kind: &'static Kind,
+    served: Option<&'a Served>,
     sub: Subresource,
     now: &'a str,
 ) -> Writer<'a> {
@@ -29,5 +30,11 @@ pub(super) fn writer<'a>(
         Subresource::Approval => "approval",
         Subresource::Main | Subresource::Binding => info.through,
     };
-    Writer { kind, manager: &info.field_manager, subresource, now, schema: None }
+    Writer {
+        kind,
+        manager: &info.field_manager,
+        subresource,
+        now,
+        schema: served.map(|s| &s.schema),
+    }
 }

@@ -2,7 +2,7 @@
 //! `spec.replicas` and `status.replicas`.
 
 use kabuki_api::{
-    kind::{Kind, REPLICATION_CONTROLLER, SCALE},
+    kind::{Kind, REPLICATION_CONTROLLER, SCALE, ScalePaths, put_at, value_at},
     selector::LabelSelector,
     status::Status,
     validate::FieldError,
@@ -27,6 +27,14 @@ impl Registry {
     /// 404; 503 without a leader.
     pub async fn scale(&self, kind: &'static Kind, ns: &str, name: &str) -> Result<Value, Status> {
         let object = self.get_consistent(kind, ns, name, "").await?;
+        if let Some(paths) = custom_paths(kind)
+            && value_at(object.value(), &paths.spec).is_none()
+        {
+            return Err(Status::internal(format!(
+                "the spec replicas field {:?} does not exist",
+                format!(".{}", paths.spec.join("."))
+            )));
+        }
         Ok(scale_of(&object))
     }
 
@@ -98,7 +106,7 @@ impl Registry {
         let mut config = json!({"apiVersion": kind.api_version(), "kind": kind.kind,
             "metadata": scale["metadata"], "spec": {}});
         if !scale["spec"]["replicas"].is_null() {
-            config["spec"]["replicas"] = replicas_of(name, scale)?.into();
+            set_wanted(kind, &mut config, replicas_of(name, scale)?);
         }
         let info = through_scale(info);
         let written = self.apply(&info, kind, ns, name, &config, Subresource::Main).await?;
@@ -116,8 +124,8 @@ impl Registry {
         let info = through_scale(info);
         let written = self
             .modify(&info, kind, ns, name, Subresource::Main, &mut |value| {
-                let (replicas, version) = decide(&scale_value(value))?;
-                value["spec"]["replicas"] = replicas.into();
+                let (replicas, version) = decide(&scale_value(kind, value))?;
+                set_wanted(kind, value, replicas);
                 if !version.is_empty() {
                     value["metadata"]["resourceVersion"] = version.into();
                 }
@@ -134,20 +142,46 @@ fn through_scale(info: &RequestInfo) -> RequestInfo {
 }
 
 fn scale_of(object: &Object) -> Value {
-    scale_value(object.value())
+    scale_value(object.kind(), object.value())
 }
 
-pub(super) fn scale_value(object: &Value) -> Value {
+/// Where a custom kind has the parts of its Scale.
+fn custom_paths(kind: &Kind) -> Option<ScalePaths> {
+    kind.served()?.scale.clone()
+}
+
+pub(super) fn set_wanted(kind: &Kind, object: &mut Value, replicas: i64) {
+    match custom_paths(kind) {
+        Some(paths) => put_at(object, &paths.spec, replicas.into()),
+        None => object["spec"]["replicas"] = replicas.into(),
+    }
+}
+
+pub(super) fn scale_value(kind: &Kind, object: &Value) -> Value {
     let meta = &object["metadata"];
+    let paths = custom_paths(kind);
+    let number = |custom: Option<&Vec<String>>, usual: &str| match custom {
+        Some(path) => value_at(object, path).and_then(Value::as_i64),
+        None => object[usual]["replicas"].as_i64(),
+    };
+    let present = number(paths.as_ref().map(|p| &p.status), "status").unwrap_or(0);
+    let wanted = number(paths.as_ref().map(|p| &p.spec), "spec");
     let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1",
-        "metadata": {}, "spec": {}, "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)}});
+        "metadata": {}, "spec": {}, "status": {"replicas": present}});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if !meta[field].is_null() {
             scale["metadata"][field] = meta[field].clone();
         }
     }
-    if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|n| *n != 0) {
+    if let Some(replicas) = wanted.filter(|n| *n != 0) {
         scale["spec"]["replicas"] = replicas.into();
+    }
+    if let Some(paths) = &paths {
+        let selector = paths.selector.as_ref().and_then(|path| value_at(object, path)?.as_str());
+        if let Some(selector) = selector.filter(|text| !text.is_empty()) {
+            scale["status"]["selector"] = selector.into();
+        }
+        return scale;
     }
     let selector = &object["spec"]["selector"];
     // A replication controller's selector is a plain map of labels.

@@ -10,7 +10,12 @@ use time::OffsetDateTime;
 
 #[cfg(test)]
 use super::faults::Door;
-use super::{object::Object, quota::Turns, view::View};
+use super::{
+    definitions::{DefinitionCache, Definitions},
+    object::Object,
+    quota::Turns,
+    view::View,
+};
 use crate::auth::{RbacCache, ServiceAccountKeys};
 
 /// How long a linearizable read may wait for the leader, its turn included, before it answers 503.
@@ -71,6 +76,7 @@ struct Inner {
     cfg: RegistryConfig,
     rbac: RbacCache,
     turns: Turns,
+    definitions: DefinitionCache,
 }
 
 /// How a commit ended when the store took it.
@@ -84,8 +90,13 @@ pub(super) enum Commit {
 impl Registry {
     /// A registry over `store`.
     pub fn new(store: Store, cfg: RegistryConfig) -> Self {
-        let inner =
-            Arc::new(Inner { store, cfg, rbac: RbacCache::default(), turns: Turns::default() });
+        let inner = Arc::new(Inner {
+            store,
+            cfg,
+            rbac: RbacCache::default(),
+            turns: Turns::default(),
+            definitions: DefinitionCache::default(),
+        });
         Self {
             inner,
             fence: None,
@@ -124,6 +135,10 @@ impl Registry {
     /// Who may charge quotas now.
     pub(super) fn turns(&self) -> &Turns {
         &self.inner.turns
+    }
+
+    pub(super) fn definition_cache(&self) -> &DefinitionCache {
+        &self.inner.definitions
     }
 
     /// The time now.
@@ -259,6 +274,10 @@ impl View for Registry {
     fn list(&self, kind: &'static Kind, ns: Option<&str>) -> Vec<Arc<Object>> {
         let page = self.store().list(&kind.prefix(ns), None, 0);
         page.records.into_iter().map(|record| Arc::new(Object::new(kind, record))).collect()
+    }
+
+    fn definitions(&self) -> Arc<Definitions> {
+        Self::definitions(self)
     }
 }
 

@@ -53,6 +53,9 @@ pub(super) fn accept(
     if !map.get("metadata").is_some_and(Value::is_object) {
         map.insert("metadata".into(), json!({}));
     }
+    if kind.custom.is_some() {
+        return accept_custom(info, kind, object, warnings);
+    }
     drop_nulls(object);
     if info.field_validation != FieldValidation::Ignore {
         let unknown = schema::unknown_fields(kind, object);
@@ -66,6 +69,34 @@ pub(super) fn accept(
     }
     schema::check_types(kind, object)?;
     schema::prune(kind, object);
+    tidy_metadata(object);
+    Ok(())
+}
+
+/// [`accept`] by the schema of a definition. A null may mean something there, so that only those of
+/// the metadata are dropped.
+fn accept_custom(
+    info: &RequestInfo,
+    kind: &'static Kind,
+    object: &mut Value,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    // The definition may have gone since the request was routed.
+    let served = kind.served().ok_or_else(Status::unknown_resource)?;
+    drop_nulls(&mut object["metadata"]);
+    let unknown = served.accept(kind, object)?;
+    if !unknown.is_empty() || !info.duplicates.is_empty() {
+        match info.field_validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Strict => {
+                return Err(Status::strict_decoding(kind, &unknown, &info.duplicates));
+            }
+            FieldValidation::Warn => {
+                let texts = info.duplicates.warnings(&unknown);
+                warnings.extend(texts.into_iter().take(WARNINGS_MAX));
+            }
+        }
+    }
     tidy_metadata(object);
     Ok(())
 }
@@ -217,7 +248,7 @@ pub(super) fn before_update(
         (kind.prepare_change)(old, new);
     }
     check_finalizers(kind, old, new)?;
-    if kind.generation && sub == Subresource::Main && spec_changed(old, new) {
+    if kind.generation && sub == Subresource::Main && spec_changed(kind, old, new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0);
         new["metadata"]["generation"] = (generation + 1).into();
     }
@@ -268,6 +299,10 @@ fn keep_for_status(kind: &Kind, old: &Value, new: &mut Value) {
     for field in fields {
         copy_top(old, new, &field);
     }
+    if kind.custom.is_some() {
+        new["metadata"] = old["metadata"].clone();
+        return;
+    }
     let kept: &[&str] = if kind == POD {
         &["ownerReferences"]
     } else if kind == DEPLOYMENT {
@@ -286,10 +321,14 @@ fn keep_for_status(kind: &Kind, old: &Value, new: &mut Value) {
     }
 }
 
-/// Whether anything but metadata and status differs.
-fn spec_changed(old: &Value, new: &Value) -> bool {
+/// Whether anything but metadata and status differs. Without an endpoint of its own, the status of
+/// a custom kind is a field like any other.
+fn spec_changed(kind: &Kind, old: &Value, new: &Value) -> bool {
+    let status_counts = kind.custom.is_some() && !kind.has_status();
     let rest = |value: &Value, field: &str| {
-        matches!(field, "metadata" | "status" | "kind" | "apiVersion") || value.get(field).is_none()
+        matches!(field, "metadata" | "kind" | "apiVersion")
+            || (field == "status" && !status_counts)
+            || value.get(field).is_none()
     };
     let differs = |a: &Value, b: &Value| {
         a.as_object().is_some_and(|m| m.iter().any(|(f, v)| !rest(a, f) && b.get(f) != Some(v)))

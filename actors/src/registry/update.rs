@@ -56,7 +56,8 @@ impl Registry {
         strategy::accept(info, kind, &mut object, &mut warnings)?;
         strategy::address(kind, ns, Some(name), &mut object)?;
         let version = text(&object["metadata"], "resourceVersion").to_owned();
-        if version.is_empty() && !kind.unconditional_update && sub == Subresource::Main {
+        let whole = sub == Subresource::Main || kind.custom.is_some();
+        if version.is_empty() && !kind.unconditional_update && whole {
             let error = FieldError::invalid(
                 "metadata.resourceVersion",
                 0,
@@ -226,7 +227,9 @@ impl Registry {
             _ if sub == Subresource::Binding => old.managed().map(str::to_owned),
             Ownership::Track(owners) => {
                 let now = strategy::stamp(self.now());
-                writer(info, kind, sub, &now).update(before, old.managed(), &object, &owners)
+                let served = kind.served();
+                let writer = writer(info, kind, served.as_deref(), sub, &now);
+                writer.update(before, old.managed(), &object, &owners)
             }
             Ownership::Decided(managed) => managed,
         };

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kabuki_api::kind::Kind;
+use kabuki_api::kind::{CUSTOM_RESOURCE_DEFINITION, Kind};
 use serde_json::Value;
 
-use super::object::Object;
+use super::{definitions::Definitions, object::Object};
 
 /// A consistent-enough picture of the cluster in memory. Reads never wait and never fail; they may
 /// lag behind the leader by what has not been applied here yet.
@@ -14,6 +14,8 @@ pub trait View: Send + Sync {
     fn get(&self, kind: &'static Kind, ns: &str, name: &str) -> Option<Arc<Object>>;
     /// All objects of a kind, or of one namespace, ordered by namespace and name.
     fn list(&self, kind: &'static Kind, ns: Option<&str>) -> Vec<Arc<Object>>;
+    /// The custom kinds.
+    fn definitions(&self) -> Arc<Definitions>;
 }
 
 /// A view made of values, for tests of pure decisions.
@@ -63,5 +65,11 @@ impl View for MemView {
             .take_while(|(key, _)| key.starts_with(&prefix))
             .map(|(_, object)| Arc::clone(object))
             .collect()
+    }
+
+    fn definitions(&self) -> Arc<Definitions> {
+        let definitions = self.list(CUSTOM_RESOURCE_DEFINITION, None);
+        let records: Vec<_> = definitions.iter().map(|d| Arc::clone(d.record())).collect();
+        Arc::new(Definitions::of_records(&records, self.revision))
     }
 }

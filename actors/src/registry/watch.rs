@@ -21,10 +21,33 @@ pub struct ObjectWatch {
     kind: &'static Kind,
     selection: Selection,
     cursor: Watch,
+    /// Of a custom kind: the changes of its definition.
+    definition: Option<Follow>,
     initial: VecDeque<Arc<Object>>,
     /// Revision of the initial state; its end is announced with a bookmark when `announce`.
     initial_revision: Revision,
     announce: bool,
+}
+
+/// The definition of what is watched, followed to its end.
+struct Follow {
+    cursor: Watch,
+    registry: Registry,
+}
+
+impl Follow {
+    /// Waits until the kind is not served any more.
+    async fn end_of(&mut self, kind: &'static Kind) {
+        loop {
+            let changed = self.cursor.next().await;
+            let definitions = self.registry.definitions();
+            let served = definitions.by_resource(kind.group, kind.version, kind.plural);
+            // Whoever lost track of the definition had better begin anew.
+            if changed.is_err() || served != Some(kind) {
+                return;
+            }
+        }
+    }
 }
 
 impl Registry {
@@ -65,8 +88,23 @@ impl Registry {
             (VecDeque::new(), parse_revision(version)?)
         };
         let cursor = self.store().watch(&prefix, after).map_err(|e| self.watch_status(e, after))?;
+        let definition = self.follow_definition(kind)?;
         let announce = streaming && options.allow_bookmarks;
-        Ok(ObjectWatch { kind, selection, cursor, initial, initial_revision: after, announce })
+        let initial_revision = after;
+        Ok(ObjectWatch { kind, selection, cursor, definition, initial, initial_revision, announce })
+    }
+
+    fn follow_definition(&self, kind: &'static Kind) -> Result<Option<Follow>, Status> {
+        if kind.custom.is_none() {
+            return Ok(None);
+        }
+        // Taken first: a change of the definitions after that will be reported.
+        let now = self.store().revision();
+        let definitions = self.definitions();
+        let definition = definitions.of(kind).ok_or_else(Status::unknown_resource)?;
+        let (key, _) = definition.origin();
+        let cursor = self.store().watch(key, now).map_err(|e| self.watch_status(e, now))?;
+        Ok(Some(Follow { cursor, registry: self.clone() }))
     }
 
     fn watch_status(&self, error: StoreError, after: Revision) -> Status {
@@ -94,7 +132,8 @@ fn check_initial(options: &WatchOptions) -> Result<(), Status> {
 }
 
 impl ObjectWatch {
-    /// The next events, in order; never empty. Cancel-safe.
+    /// The next events, in order; empty once the watch is over because the definition of its kind
+    /// is gone. Cancel-safe.
     ///
     /// # Errors
     /// 410 when the watcher fell behind what is kept: it must list again. After an error the watch
@@ -109,7 +148,16 @@ impl ObjectWatch {
             return Ok(vec![WatchEvent::Bookmark { revision, initial_events_end: true }]);
         }
         loop {
-            let events = self.cursor.next().await.map_err(|error| match error {
+            let events = match &mut self.definition {
+                None => self.cursor.next().await,
+                Some(definition) => tokio::select! {
+                    // The removal of the last objects comes before that of their definition.
+                    biased;
+                    events = self.cursor.next() => events,
+                    () = definition.end_of(self.kind) => return Ok(Vec::new()),
+                },
+            };
+            let events = events.map_err(|error| match error {
                 StoreError::Compacted { .. } => {
                     Status::too_old(self.cursor.progress(), self.cursor.progress())
                 }

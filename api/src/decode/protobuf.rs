@@ -196,6 +196,7 @@ fn value(field: &Field, wire: Wire<'_>, depth: usize) -> Result<Option<Value>, S
         (Type::IntOrString, Wire::Bytes(b)) => int_or_string(b)?,
         (Type::RawExtension | Type::FieldsV1, Wire::Bytes(b)) => return raw_json(b),
         (Type::Strings, Wire::Bytes(b)) => strings(b)?,
+        (Type::SchemaOr(index), Wire::Bytes(b)) => schema_or(field, index, b, depth)?,
         (Type::Message(index), Wire::Bytes(b)) => match schema::table().get(index) {
             Some(inner) => Value::Object(message(inner, b, depth + 1)?),
             None => return Ok(None),
@@ -268,6 +269,29 @@ fn raw_json(bytes: &[u8]) -> Result<Option<Value>, String> {
         return Ok(None);
     }
     json::decode(raw).map(|d| Some(d.object))
+}
+
+/// `JSONSchemaPropsOr…`: a schema, a bool, or a list of schemas or of texts.
+fn schema_or(field: &Field, index: usize, bytes: &[u8], depth: usize) -> Result<Value, String> {
+    let mut out = Value::Bool(false);
+    let mut items = Vec::new();
+    for part in Reader::new(bytes) {
+        match part? {
+            (1, Wire::Varint(n)) => out = Value::Bool(n != 0),
+            (2, Wire::Bytes(b)) if field.name == "dependencies" => items.push(text(b)?.into()),
+            (tag, Wire::Bytes(b)) => {
+                let Some(inner) = schema::table().get(index) else { continue };
+                let schema = Value::Object(message(inner, b, depth + 1)?);
+                // A list's items and a bool's alternative both have the second tag.
+                match (field.name, tag) {
+                    ("items", 2) => items.push(schema),
+                    _ => out = schema,
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(if items.is_empty() { out } else { Value::Array(items) })
 }
 
 fn strings(bytes: &[u8]) -> Result<Value, String> {

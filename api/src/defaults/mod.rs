@@ -24,6 +24,9 @@ const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Sets every default of the kind. The object is pruned and its types are checked.
 pub fn apply(kind: &Kind, object: &mut Value) {
+    if let Some(served) = kind.served() {
+        served.apply_defaults(object);
+    }
     (kind.defaults)(object);
 }
 

@@ -10,6 +10,13 @@ pub fn initial_status(kind: &Kind, object: &mut Value) {
     if !kind.has_status() {
         return;
     }
+    if kind.custom.is_some() {
+        // The object is what a client sent: it may not even have the form of one.
+        if let Value::Object(map) = object {
+            map.remove("status");
+        }
+        return;
+    }
     let status = (kind.first_status)(object);
     if !status.is_null() {
         object["status"] = status;

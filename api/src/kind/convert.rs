@@ -48,6 +48,9 @@ pub fn to_version(kind: &Kind, object: &mut Value) {
         object["apiVersion"] = "events.k8s.io/v1".into();
     } else if kind == HORIZONTAL_POD_AUTOSCALER_V1 {
         to_autoscaling_v1(object);
+    } else if kind.custom.is_some() {
+        // Conversion strategy None.
+        object["apiVersion"] = kind.api_version().into();
     }
 }
 

@@ -11,7 +11,10 @@ mod row;
 
 mod cluster;
 mod convert;
+pub mod custom;
+mod extension;
 mod network;
+mod served;
 mod storage;
 mod subresource;
 mod table;
@@ -20,8 +23,10 @@ mod workloads;
 pub use cluster::*;
 pub use convert::to_storage_version;
 pub use convert::to_version;
+pub use extension::*;
 pub use network::*;
 use serde_json::Value;
+pub use served::{ScalePaths, Served, at as value_at, put as put_at};
 pub use storage::*;
 pub use subresource::{GroupVersionKind, Subresource};
 pub use table::*;
@@ -116,6 +121,8 @@ pub struct Kind {
     pub columns: &'static [Column],
     /// Prints it at a time.
     pub row: fn(&Value, OffsetDateTime) -> Row,
+    /// Of a custom kind: what its definition says now.
+    pub custom: Option<&'static custom::Slot>,
 }
 
 impl PartialEq for Kind {
@@ -191,6 +198,11 @@ impl Kind {
     /// A subresource by name, served or not.
     pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
         self.subresources.iter().find(|s| s.name == name)
+    }
+
+    /// Of a custom kind, what its definition says; `None` also once the definition is gone.
+    pub fn served(&self) -> Option<std::sync::Arc<Served>> {
+        self.custom?.get()
     }
 
     /// Whether there is a `/status` endpoint, so that the main one keeps the old status.

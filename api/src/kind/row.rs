@@ -38,6 +38,7 @@ macro_rules! kind {
                 selectable: &[],
                 columns: $crate::table::NAME_AND_CREATED,
                 row: |object, _| $crate::table::name_and_created(object),
+                custom: None,
             }
         }
     };

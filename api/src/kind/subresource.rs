@@ -53,6 +53,18 @@ pub(super) const OF_SIGNING_REQUEST: &[Subresource] =
     &[sub("approval", None, GET_PATCH_UPDATE, true), STATUS];
 /// Of kinds with a number of replicas.
 pub(super) const SCALABLE: &[Subresource] = &[SCALE, STATUS];
+const SCALE_ONLY: &[Subresource] = &[SCALE];
+
+/// Of a custom kind.
+pub(super) fn of_custom(status: bool, scale: bool) -> &'static [Subresource] {
+    match (status, scale) {
+        (true, true) => SCALABLE,
+        (true, false) => STATUS_ONLY,
+        (false, true) => SCALE_ONLY,
+        (false, false) => &[],
+    }
+}
+
 /// Of Namespace.
 pub(super) const OF_NAMESPACE: &[Subresource] = &[sub("finalize", None, &["update"], true), STATUS];
 /// Of Node.

@@ -1,6 +1,9 @@
 //! The rows of the kind table.
 
-use super::{Kind, NameRule, cluster::*, network::*, storage::*, subresource as sub, workloads::*};
+use super::{
+    Kind, NameRule, cluster::*, extension::*, network::*, storage::*, subresource as sub,
+    workloads::*,
+};
 use serde_json::json;
 
 use crate::{defaults, table, validate};
@@ -305,6 +308,7 @@ pub(super) static SERVED: &[&Kind] = &[
     ENDPOINT_SLICE,
     FLOW_SCHEMA,
     PRIORITY_LEVEL_CONFIGURATION,
+    CUSTOM_RESOURCE_DEFINITION,
 ];
 
 /// Kinds that are bodies only.

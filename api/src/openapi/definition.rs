@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Describe, Edition, names};
 use crate::{
+    crd,
     kind::{self, Kind},
     schema::{
         self, Field, Message, Shape, Table, Type,
@@ -46,10 +47,11 @@ pub(super) struct Definitions {
     /// Definition name → the kinds whose objects it is.
     kinds: HashMap<String, Vec<Value>>,
     lists: HashMap<String, &'static Kind>,
+    custom: HashMap<String, &'static Kind>,
 }
 
 impl Definitions {
-    pub(super) fn new(edition: Edition, describe: Describe) -> Self {
+    pub(super) fn new(edition: Edition, describe: Describe, custom: &[&'static Kind]) -> Self {
         let mut kinds: BTreeMap<String, Vec<(&str, &str, &str)>> = BTreeMap::new();
         let mut note = |definition: String, gvk| {
             let known = kinds.entry(definition).or_default();
@@ -77,14 +79,20 @@ impl Definitions {
                 note(format!("{META}{shared}"), (kind.group, shared, kind.version));
             }
         }
+        let both =
+            |kind: &&'static Kind| [(names::of_kind(kind), *kind), (names::of_list(kind), *kind)];
+        let custom = custom.iter().flat_map(both).collect();
         let gvk =
             |(group, kind, version)| json!({"group": group, "kind": kind, "version": version});
         let kinds = kinds.into_iter().map(|(d, k)| (d, k.into_iter().map(gvk).collect())).collect();
-        Self { edition, describe, kinds, lists }
+        Self { edition, describe, kinds, lists, custom }
     }
 
     /// A definition; `None` if there is none of this name.
     pub(super) fn find(&self, name: &str) -> Option<Value> {
+        if let Some(kind) = self.custom.get(name) {
+            return self.custom(kind, name);
+        }
         let mut schema = if let Some(schema) = self.fixed(name) {
             schema
         } else if let Some(kind) = self.lists.get(name) {
@@ -132,6 +140,23 @@ impl Definitions {
                 _ => return None,
             },
         })
+    }
+
+    /// The definitions of a custom kind and of its list.
+    fn custom(&self, kind: &Kind, name: &str) -> Option<Value> {
+        let served = kind.served()?;
+        let names = crd::Names {
+            group: kind.group,
+            version: kind.version,
+            kind: kind.kind,
+            list_kind: kind.list_kind,
+            plural: kind.plural,
+        };
+        let made = match self.edition {
+            Edition::V2 => served.schema.openapi_v2(names, self.describe),
+            Edition::V3 => served.schema.openapi_v3(names, self.describe),
+        };
+        made.into_iter().find(|(own, _)| own == name).map(|(_, schema)| schema)
     }
 
     fn list(&self, kind: &Kind) -> Value {

@@ -11,19 +11,22 @@ use super::{Describe, Edition, definition::Definitions, operation::PathItem, pat
 use crate::kind::{self, Kind};
 
 /// The group versions, with their kinds.
-fn group_versions() -> BTreeMap<(&'static str, &'static str), Vec<&'static Kind>> {
+fn group_versions(
+    custom: &[&'static Kind],
+) -> BTreeMap<(&'static str, &'static str), Vec<&'static Kind>> {
     let mut out: BTreeMap<_, Vec<&'static Kind>> = BTreeMap::new();
-    for kind in kind::all() {
+    for kind in kind::all().iter().chain(custom) {
         out.entry((kind.group, kind.version)).or_default().push(kind);
     }
     out
 }
 
-/// The paths of all documents of version 3, below `/openapi/v3/`, sorted.
-pub fn documents() -> Vec<String> {
+/// The paths of all documents of version 3, below `/openapi/v3/`, sorted. Here and below `custom`
+/// are custom kinds that are served beside those of the table.
+pub fn documents(custom: &[&'static Kind]) -> Vec<String> {
     let mut out: BTreeSet<String> =
         paths::roots().iter().map(|(name, _)| (*name).to_owned()).collect();
-    for (group, version) in group_versions().into_keys() {
+    for (group, version) in group_versions(custom).into_keys() {
         if group.is_empty() {
             out.insert(format!("api/{version}"));
         } else {
@@ -34,8 +37,8 @@ pub fn documents() -> Vec<String> {
     out.into_iter().collect()
 }
 
-fn items_of(group: &str, version: &str) -> Option<Vec<PathItem>> {
-    let groups = group_versions();
+fn items_of(custom: &[&'static Kind], group: &str, version: &str) -> Option<Vec<PathItem>> {
+    let groups = group_versions(custom);
     let kinds = groups.get(&(group, version))?;
     let mut items: Vec<PathItem> = kinds.iter().flat_map(|k| paths::of_kind(k)).collect();
     items.push(paths::resources(group, version));
@@ -43,13 +46,13 @@ fn items_of(group: &str, version: &str) -> Option<Vec<PathItem>> {
 }
 
 /// The paths of one document of version 3.
-fn items(document: &str) -> Option<Vec<PathItem>> {
+fn items(document: &str, custom: &[&'static Kind]) -> Option<Vec<PathItem>> {
     let segments: Vec<&str> = document.split('/').collect();
     match segments.as_slice() {
-        ["api", version] => items_of("", version),
-        ["apis", group, version] if !group.is_empty() => items_of(group, version),
+        ["api", version] => items_of(custom, "", version),
+        ["apis", group, version] if !group.is_empty() => items_of(custom, group, version),
         ["apis", group] => {
-            let known = group_versions().keys().any(|(g, _)| !g.is_empty() && g == group);
+            let known = group_versions(custom).keys().any(|(g, _)| !g.is_empty() && g == group);
             known.then(|| vec![paths::group(group)])
         }
         _ => {
@@ -60,11 +63,11 @@ fn items(document: &str) -> Option<Vec<PathItem>> {
 }
 
 /// All paths of the server.
-pub(super) fn all_items() -> Vec<PathItem> {
+pub(super) fn all_items(custom: &[&'static Kind]) -> Vec<PathItem> {
     let mut items: Vec<PathItem> = paths::roots().into_iter().map(|(_, item)| item).collect();
     let mut last = "";
-    for (group, version) in group_versions().into_keys() {
-        items.extend(items_of(group, version).unwrap_or_default());
+    for (group, version) in group_versions(custom).into_keys() {
+        items.extend(items_of(custom, group, version).unwrap_or_default());
         if group != last {
             items.push(paths::group(group));
             last = group;
@@ -80,15 +83,16 @@ pub(super) fn all_items() -> Vec<PathItem> {
 /// What `out` fails with.
 pub fn write_v3(
     document: &str,
+    custom: &[&'static Kind],
     version: &str,
     describe: Describe,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
-    let Some(items) = items(document) else { return Ok(false) };
+    let Some(items) = items(document, custom) else { return Ok(false) };
     write!(out, r#"{{"openapi":"3.0.0","info":{},"paths":"#, info(version))?;
     let wanted = write_paths(items, Edition::V3, out)?;
     out.write_all(br#","components":{"schemas":"#)?;
-    write_definitions(wanted, Edition::V3, describe, out)?;
+    write_definitions(wanted, &Definitions::new(Edition::V3, describe, custom), out)?;
     write!(out, r#","securitySchemes":{{"BearerToken":{}}}}}}}"#, bearer())?;
     Ok(true)
 }
@@ -97,11 +101,16 @@ pub fn write_v3(
 ///
 /// # Errors
 /// What `out` fails with.
-pub fn write_v2(version: &str, describe: Describe, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_v2(
+    version: &str,
+    custom: &[&'static Kind],
+    describe: Describe,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     write!(out, r#"{{"swagger":"2.0","info":{},"paths":"#, info(version))?;
-    let wanted = write_paths(all_items(), Edition::V2, out)?;
+    let wanted = write_paths(all_items(custom), Edition::V2, out)?;
     out.write_all(br#","definitions":"#)?;
-    write_definitions(wanted, Edition::V2, describe, out)?;
+    write_definitions(wanted, &Definitions::new(Edition::V2, describe, custom), out)?;
     let security = json!([{"BearerToken": []}]);
     write!(out, r#","securityDefinitions":{{"BearerToken":{}}},"security":{security}}}"#, bearer())
 }
@@ -135,13 +144,11 @@ fn write_paths(
 
 fn write_definitions(
     wanted: BTreeSet<String>,
-    edition: Edition,
-    describe: Describe,
+    definitions: &Definitions,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let definitions = Definitions::new(edition, describe);
     let mut first = true;
-    for name in reachable(wanted, &definitions) {
+    for name in reachable(wanted, definitions) {
         let Some(schema) = definitions.find(&name) else { continue };
         write!(out, "{}{}:{schema}", if first { '{' } else { ',' }, Value::from(name))?;
         first = false;

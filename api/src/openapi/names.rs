@@ -26,12 +26,24 @@ pub(super) fn message(definition: &str) -> Option<&str> {
 
 /// The definition of a kind.
 pub(super) fn of_kind(kind: &Kind) -> String {
-    definition(kind.message)
+    if kind.custom.is_none() {
+        return definition(kind.message);
+    }
+    custom(kind, kind.kind)
 }
 
 /// The definition of the list of a kind.
 pub(super) fn of_list(kind: &Kind) -> String {
-    format!("{}List", definition(kind.message))
+    if kind.custom.is_none() {
+        return format!("{}List", definition(kind.message));
+    }
+    custom(kind, kind.list_kind)
+}
+
+/// `com.example.stable.v1.CronTab` of group `stable.example.com`.
+fn custom(kind: &Kind, name: &str) -> String {
+    let reversed: Vec<_> = kind.group.rsplit('.').collect();
+    format!("{}.{}.{name}", reversed.join("."), kind.version)
 }
 
 /// The group in an operation id: `Core`, `Apps`, `RbacAuthorization`.

@@ -53,6 +53,12 @@ pub(super) const PATCHES: &[&str] = &[
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+/// Bodies of patches of custom resources. Clients look here whether there are strategic ones.
+pub(super) const CUSTOM_PATCHES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
 /// Answers with objects.
 pub(super) const OBJECTS: &[&str] = &["application/json", "application/yaml"];
 /// Answers of lists and watches.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     definition::VERSION_INFO,
     names,
-    operation::{ANY, Answer, OBJECTS, Operation, PATCHES, PathItem, STREAMS},
+    operation::{ANY, Answer, CUSTOM_PATCHES, OBJECTS, Operation, PATCHES, PathItem, STREAMS},
     parameter::{self as p, Parameter},
     subpaths,
 };
@@ -169,7 +169,11 @@ impl Maker {
             text: format!("{text} the {part}"),
             parameters: parameters.to_vec(),
             body,
-            consumes: if verb == "patch" { PATCHES } else { ANY },
+            consumes: match verb {
+                "patch" if self.kind.custom.is_some() => CUSTOM_PATCHES,
+                "patch" => PATCHES,
+                _ => ANY,
+            },
             answers,
             ..operation(self.kind, method, method)
         })

@@ -10,6 +10,7 @@ use super::{
     operation::{Answer, Operation, PathItem, reason},
     parameter::Parameter,
 };
+use crate::kind::Kind;
 
 /// Bytes of one message.
 #[derive(Default)]
@@ -59,8 +60,8 @@ impl Message {
 }
 
 /// The document. `version` is the server's.
-pub fn v2(version: &str, describe: Describe) -> Vec<u8> {
-    let mut items = document::all_items();
+pub fn v2(version: &str, custom: &[&'static Kind], describe: Describe) -> Vec<u8> {
+    let mut items = document::all_items(custom);
     items.sort_by(|a, b| a.path.cmp(&b.path));
     let mut out = Message::default();
     out.text(1, "2.0");
@@ -77,7 +78,7 @@ pub fn v2(version: &str, describe: Describe) -> Vec<u8> {
         }
     });
     let wanted = items.iter().flat_map(PathItem::definitions).map(str::to_owned).collect();
-    let definitions = Definitions::new(Edition::V2, describe);
+    let definitions = Definitions::new(Edition::V2, describe, custom);
     out.message(9, |all| {
         for name in document::reachable(wanted, &definitions) {
             let Some(value) = definitions.find(&name) else { continue };

@@ -7,13 +7,13 @@ use crate::kind;
 
 fn v3(document: &str) -> Value {
     let mut out = Vec::new();
-    assert!(write_v3(document, "v1.36.0", |_, _| "", &mut out).unwrap(), "{document}");
+    assert!(write_v3(document, &[], "v1.36.0", |_, _| "", &mut out).unwrap(), "{document}");
     serde_json::from_slice(&out).unwrap()
 }
 
 fn v2() -> Value {
     let mut out = Vec::new();
-    write_v2("v1.36.0", |_, _| "", &mut out).unwrap();
+    write_v2("v1.36.0", &[], |_, _| "", &mut out).unwrap();
     serde_json::from_slice(&out).unwrap()
 }
 
@@ -44,15 +44,15 @@ fn closed(document: &Value, definitions: &Value) {
 
 #[test]
 fn every_document_is_closed() {
-    for name in documents() {
+    for name in documents(&[]) {
         let document = v3(&name);
         closed(&document, &document["components"]["schemas"]);
     }
     let document = v2();
     closed(&document, &document["definitions"]);
-    assert!(!write_v3("apis/nope/v1", "", |_, _| "", &mut Vec::new()).unwrap());
-    assert!(!write_v3("api/v9", "", |_, _| "", &mut Vec::new()).unwrap());
-    assert!(!write_v3("apis//v1", "", |_, _| "", &mut Vec::new()).unwrap());
+    assert!(!write_v3("apis/nope/v1", &[], "", |_, _| "", &mut Vec::new()).unwrap());
+    assert!(!write_v3("api/v9", &[], "", |_, _| "", &mut Vec::new()).unwrap());
+    assert!(!write_v3("apis//v1", &[], "", |_, _| "", &mut Vec::new()).unwrap());
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn descriptions_stand_beside_references() {
         _ => "",
     };
     let mut out = Vec::new();
-    write_v3("api/v1", "v", describe, &mut out).unwrap();
+    write_v3("api/v1", &[], "v", describe, &mut out).unwrap();
     let document: Value = serde_json::from_slice(&out).unwrap();
     let pod = &document["components"]["schemas"]["io.k8s.api.core.v1.Pod"];
     assert_eq!(pod["description"], "runs containers");
@@ -146,7 +146,7 @@ fn descriptions_stand_beside_references() {
             "allOf": [{"$ref": "#/components/schemas/io.k8s.api.core.v1.PodSpec"}]})
     );
     let mut out = Vec::new();
-    write_v2("v", describe, &mut out).unwrap();
+    write_v2("v", &[], describe, &mut out).unwrap();
     let document: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(
         document["definitions"]["io.k8s.api.core.v1.Pod"]["properties"]["spec"],

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use super::{Field, Message, Shape, Table, Type};
 
+/// What values of type `SchemaOr` are when they are objects.
+const SCHEMA: &str = "apiextensions.v1.JSONSchemaProps";
+
 struct Raw {
     name: &'static str,
     own: Vec<Field>,
@@ -71,6 +74,7 @@ fn field(
         "RawExtension" => Type::RawExtension,
         "FieldsV1" => Type::FieldsV1,
         "Strings" => Type::Strings,
+        "SchemaOr" => Type::SchemaOr(*index.get(SCHEMA)?),
         message => Type::Message(*index.get(message)?),
     };
     let merge_key = rest.iter().find_map(|w| w.strip_prefix("merge="));

@@ -33,6 +33,11 @@ pub fn fill_status(kind: &Kind, object: &mut Value) {
     }
 }
 
+/// Normalises a message inside an object.
+pub(super) fn below(message: &Message, value: &mut Value) {
+    walk(table(), message, value);
+}
+
 /// The canonical form of a quantity text; `None` if it is canonical already or no quantity.
 fn canonical_quantity(text: &str) -> Option<String> {
     let canonical = Quantity::parse(text.trim()).ok()?.to_string();
@@ -117,7 +122,13 @@ fn element(table: &Table, field: &Field, value: &mut Value) {
         };
     }
     let replacement = match (field.ty, &*value) {
-        (Type::Message(index), _) => {
+        (Type::SchemaOr(_), Value::Array(_)) => {
+            for item in value.as_array_mut().into_iter().flatten() {
+                element(table, field, item);
+            }
+            return;
+        }
+        (Type::Message(index) | Type::SchemaOr(index), _) => {
             if let Some(inner) = table.get(index) {
                 walk(table, inner, value);
             }

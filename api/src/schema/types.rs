@@ -43,6 +43,11 @@ pub(crate) fn check_metadata(metadata: &Value) -> Result<(), String> {
     }
 }
 
+/// Checks a message that stands at `field` of an object.
+pub(super) fn check_below(message: &Message, value: &Value, field: &str) -> Result<(), String> {
+    walk(table(), message, value, &mut vec![field])
+}
+
 fn json_type(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -107,10 +112,17 @@ fn element<'v>(
         | (Type::Double, Value::Number(_))
         | (Type::IntOrString, Value::String(_))
         | (Type::RawExtension | Type::FieldsV1, _) => Ok(()),
-        (Type::Message(index), Value::Object(_)) => match table.get(index) {
-            Some(inner) => walk(table, inner, value, path),
-            None => Ok(()),
-        },
+        (Type::Message(index) | Type::SchemaOr(index), Value::Object(_)) => {
+            match table.get(index) {
+                Some(inner) => walk(table, inner, value, path),
+                None => Ok(()),
+            }
+        }
+        (Type::SchemaOr(_), Value::Bool(_)) => Ok(()),
+        (Type::SchemaOr(_), Value::Array(items)) => items
+            .iter()
+            .filter(|i| i.is_object())
+            .try_for_each(|i| element(table, message, field, i, path)),
         (Type::Int32 | Type::IntOrString, Value::Number(n)) => {
             match n.as_i64().map(i32::try_from) {
                 Some(Ok(_)) => Ok(()),
@@ -187,7 +199,9 @@ fn go_type(table: &Table, field: &Field, whole: bool) -> String {
         Type::RawExtension => "runtime.RawExtension",
         Type::FieldsV1 => "v1.FieldsV1",
         Type::Strings => "[]string",
-        Type::Message(index) => table.get(index).map_or("object", Message::go_type),
+        Type::Message(index) | Type::SchemaOr(index) => {
+            table.get(index).map_or("object", Message::go_type)
+        }
     };
     match field.shape {
         Shape::List if whole => format!("[]{element}"),

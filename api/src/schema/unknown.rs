@@ -30,6 +30,13 @@ pub(crate) fn prune_metadata(metadata: &mut Value) -> Vec<String> {
     out
 }
 
+/// The paths of unknown fields of a message that stands at `field` of an object.
+pub(super) fn below(message: &Message, value: &Value, field: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    walk(table(), message, value, &mut field.to_owned(), &mut out);
+    out
+}
+
 fn walk(table: &Table, message: &Message, value: &Value, path: &mut String, out: &mut Vec<String>) {
     let Value::Object(map) = value else { return };
     for (key, value) in map {
@@ -42,7 +49,7 @@ fn walk(table: &Table, message: &Message, value: &Value, path: &mut String, out:
             None if out.len() < MAX_STRICT_ERRORS => out.push(path.clone()),
             None => {}
             Some(field) => {
-                if let Type::Message(index) = field.ty
+                if let Type::Message(index) | Type::SchemaOr(index) = field.ty
                     && let Some(inner) = table.get(index)
                 {
                     let length = path.len();

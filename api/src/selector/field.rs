@@ -57,7 +57,7 @@ impl FieldSelector {
             if matches!(key, "metadata.name" | "metadata.namespace") || own.contains(&key) {
                 continue;
             }
-            return Err(SelectorError(if own.is_empty() {
+            return Err(SelectorError(if own.is_empty() && kind.custom.is_none() {
                 format!(
                     "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
                     quote(key)

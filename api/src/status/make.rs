@@ -283,6 +283,12 @@ impl Status {
         Self::failure(405, "MethodNotAllowed", message).with_details(about(kind, ""))
     }
 
+    /// 405: a custom resource whose definition is being deleted.
+    pub fn definition_terminating(kind: &Kind, verb: &str) -> Self {
+        let message = format!("{verb} not allowed while custom resource definition is terminating");
+        Self::failure(405, "MethodNotAllowed", message).with_details(about(kind, ""))
+    }
+
     /// 405 where no kind is known: `the server does not allow this method on the requested
     /// resource`.
     pub fn method_not_allowed_here() -> Self {

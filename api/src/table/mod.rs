@@ -59,7 +59,10 @@ fn age(object: &Value, now: OffsetDateTime) -> Value {
 
 /// Renders one object of `kind` at `now`; the cells match [`columns`] of the same kind.
 pub fn row(kind: &Kind, object: &Value, now: OffsetDateTime) -> Row {
-    (kind.row)(object, now)
+    match kind.served() {
+        Some(served) => served.columns.row(object, now),
+        None => (kind.row)(object, now),
+    }
 }
 
 /// The columns of a kind, those of `-o wide` included.

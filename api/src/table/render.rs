@@ -165,19 +165,23 @@ fn write_head(out: &mut Vec<u8>, kind: &Kind, meta: &Value, style: TableStyle) {
     push(out, r#"","metadata":"#);
     write(out, meta);
     push(out, r#","columnDefinitions":"#);
-    let definitions: Vec<Value> = if style.without_columns {
-        Vec::new()
-    } else {
-        columns(kind)
-            .iter()
-            .map(|c| {
-                json!({"name": c.name, "type": c.r#type, "format": c.format,
-                    "description": c.description, "priority": c.priority})
-            })
-            .collect()
-    };
+    let definitions: Vec<Value> =
+        if style.without_columns { Vec::new() } else { definitions(kind) };
     write(out, &Value::Array(definitions));
     push(out, r#","rows":["#);
+}
+
+fn definitions(kind: &Kind) -> Vec<Value> {
+    if let Some(served) = kind.served() {
+        return served.columns.definitions().to_vec();
+    }
+    columns(kind)
+        .iter()
+        .map(|c| {
+            json!({"name": c.name, "type": c.r#type, "format": c.format,
+                "description": c.description, "priority": c.priority})
+        })
+        .collect()
 }
 
 fn write_row(out: &mut Vec<u8>, row: &Row, object: &Value, style: TableStyle) {

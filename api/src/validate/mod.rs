@@ -47,6 +47,9 @@ pub fn create(kind: &Kind, object: &Value) -> Vec<FieldError> {
     if kind.is_stored() {
         meta::create(&mut out, kind, object);
     }
+    if let Some(served) = kind.served() {
+        served.check(&mut out, object, None);
+    }
     (kind.check)(&mut out, object);
     (kind.check_new)(&mut out, object);
     out
@@ -56,6 +59,9 @@ pub fn create(kind: &Kind, object: &Value) -> Vec<FieldError> {
 pub fn update(kind: &Kind, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Vec::new();
     meta::update(&mut out, new, old);
+    if let Some(served) = kind.served() {
+        served.check(&mut out, new, Some(old));
+    }
     (kind.check)(&mut out, new);
     (kind.check_change)(&mut out, new, old);
     out

@@ -1,15 +1,14 @@
 //! `APIGroupDiscoveryList`: all resources of `/api` or `/apis` in one document.
 
-use kabuki_api::kind::Kind;
 use serde_json::{Value, json};
 
-use super::{GROUPS, GroupVersion};
+use super::{GroupVersion, Resource};
 
 /// The document of `/api` (`core`) or `/apis`.
-pub(super) fn document(core: bool, version: &str) -> Value {
+pub(super) fn document(groups: &[GroupVersion], core: bool, version: &str) -> Value {
     let mut items: Vec<Value> = Vec::new();
     let mut last = None;
-    for group in GROUPS.iter().filter(|g| g.group.is_empty() == core) {
+    for group in groups.iter().filter(|g| g.group.is_empty() == core) {
         if last == Some(group.group) {
             if let Some(versions) = items.last_mut().and_then(|i| i["versions"].as_array_mut()) {
                 versions.push(version_entry(group));
@@ -29,11 +28,12 @@ pub(super) fn document(core: bool, version: &str) -> Value {
 }
 
 fn version_entry(group: &GroupVersion) -> Value {
-    let resources: Vec<_> = group.kinds.iter().map(|kind| resource(kind)).collect();
+    let resources: Vec<_> = group.resources.iter().map(resource).collect();
     json!({"version": group.version, "resources": resources, "freshness": "Current"})
 }
 
-fn resource(kind: &Kind) -> Value {
+fn resource(resource: &Resource) -> Value {
+    let kind = resource.kind;
     let own = json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
     let subresources: Vec<_> = kind
         .subresources
@@ -52,7 +52,7 @@ fn resource(kind: &Kind) -> Value {
         "responseKind": own,
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": kind.verbs,
+        "verbs": resource.verbs,
     });
     if !kind.short_names.is_empty() {
         entry["shortNames"] = json!(kind.short_names);
@@ -68,16 +68,19 @@ fn resource(kind: &Kind) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kabuki_actors::registry::Definitions;
+
+    use super::{super::Catalog, *};
 
     #[test]
     fn documents() {
-        let core = document(true, "v2");
+        let groups = Catalog::new(&Definitions::default()).groups;
+        let core = document(&groups, true, "v2");
         assert_eq!(core["apiVersion"], "apidiscovery.k8s.io/v2");
         assert_eq!(core["items"].as_array().unwrap().len(), 1);
         assert_eq!(core["items"][0]["metadata"], json!({}));
-        let groups = document(false, "v2beta1");
-        let apps = &groups["items"][0];
+        let others = document(&groups, false, "v2beta1");
+        let apps = &others["items"][0];
         assert_eq!(apps["metadata"]["name"], "apps");
         let resources = apps["versions"][0]["resources"].as_array().unwrap();
         let deployments = resources.iter().find(|r| r["resource"] == "deployments").unwrap();

@@ -3,12 +3,12 @@
 use kabuki_api::kind::{Kind, Subresource};
 use serde_json::{Value, json};
 
-use super::GROUPS;
+use super::{GroupVersion, Resource};
 
 /// `/api`.
-pub(super) fn versions(advertise: &str) -> Value {
+pub(super) fn versions(groups: &[GroupVersion], advertise: &str) -> Value {
     let versions: Vec<_> =
-        GROUPS.iter().filter(|g| g.group.is_empty()).map(|g| g.version).collect();
+        groups.iter().filter(|g| g.group.is_empty()).map(|g| g.version).collect();
     json!({
         "kind": "APIVersions",
         "versions": versions,
@@ -17,30 +17,30 @@ pub(super) fn versions(advertise: &str) -> Value {
 }
 
 /// `/apis`.
-pub(super) fn groups() -> Value {
+pub(super) fn groups(all: &[GroupVersion]) -> Value {
     let mut names: Vec<&str> = Vec::new();
-    for group in GROUPS.iter().filter(|g| !g.group.is_empty()) {
+    for group in all.iter().filter(|g| !g.group.is_empty()) {
         if !names.contains(&group.group) {
             names.push(group.group);
         }
     }
-    let groups: Vec<_> = names.into_iter().map(group_body).collect();
+    let groups: Vec<_> = names.into_iter().map(|name| group_body(all, name)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/<group>`.
-pub(super) fn group(name: &str) -> Option<Value> {
-    let known = !name.is_empty() && GROUPS.iter().any(|g| g.group == name);
+pub(super) fn group(all: &[GroupVersion], name: &str) -> Option<Value> {
+    let known = !name.is_empty() && all.iter().any(|g| g.group == name);
     known.then(|| {
-        let mut body = group_body(name);
+        let mut body = group_body(all, name);
         body["kind"] = "APIGroup".into();
         body["apiVersion"] = "v1".into();
         body
     })
 }
 
-fn group_body(name: &str) -> Value {
-    let versions: Vec<_> = GROUPS
+fn group_body(all: &[GroupVersion], name: &str) -> Value {
+    let versions: Vec<_> = all
         .iter()
         .filter(|g| g.group == name)
         .map(|g| json!({"groupVersion": g.name(), "version": g.version}))
@@ -49,11 +49,12 @@ fn group_body(name: &str) -> Value {
 }
 
 /// `/api/v1` or `/apis/<group>/<version>`.
-pub(super) fn resources(group: &str, version: &str) -> Option<Value> {
-    let found = GROUPS.iter().find(|g| g.group == group && g.version == version)?;
+pub(super) fn resources(all: &[GroupVersion], group: &str, version: &str) -> Option<Value> {
+    let found = all.iter().find(|g| g.group == group && g.version == version)?;
     let mut resources = Vec::new();
-    for kind in &found.kinds {
-        resources.push(resource(kind));
+    for found in &found.resources {
+        let kind = found.kind;
+        resources.push(resource(found));
         for sub in kind.subresources.iter().filter(|s| s.served) {
             resources.push(subresource(kind, sub));
         }
@@ -66,13 +67,14 @@ pub(super) fn resources(group: &str, version: &str) -> Option<Value> {
     }))
 }
 
-fn resource(kind: &Kind) -> Value {
+fn resource(resource: &Resource) -> Value {
+    let kind = resource.kind;
     let mut entry = json!({
         "name": kind.plural,
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": kind.verbs,
+        "verbs": resource.verbs,
     });
     if !kind.short_names.is_empty() {
         entry["shortNames"] = json!(kind.short_names);
@@ -114,14 +116,17 @@ fn storage_hash(kind: &Kind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kabuki_actors::registry::Definitions;
+
+    use super::{super::Catalog, *};
 
     #[test]
     fn documents() {
-        assert_eq!(versions("h:1")["versions"], json!(["v1"]));
-        assert_eq!(group("apps").unwrap()["preferredVersion"]["groupVersion"], "apps/v1");
-        assert!(group("").is_none() && group("nope").is_none());
-        let core = resources("", "v1").unwrap();
+        let all = &Catalog::new(&Definitions::default()).groups[..];
+        assert_eq!(versions(all, "h:1")["versions"], json!(["v1"]));
+        assert_eq!(group(all, "apps").unwrap()["preferredVersion"]["groupVersion"], "apps/v1");
+        assert!(group(all, "").is_none() && group(all, "nope").is_none());
+        let core = resources(all, "", "v1").unwrap();
         let find = |name: &str| {
             core["resources"].as_array().unwrap().iter().find(|r| r["name"] == name).cloned()
         };
@@ -134,10 +139,10 @@ mod tests {
             (&json!("authentication.k8s.io"), &json!("TokenRequest"))
         );
         assert!(find("pods/exec").is_none(), "what is not served is not announced");
-        let apps = resources("apps", "v1").unwrap();
+        let apps = resources(all, "apps", "v1").unwrap();
         let apps = apps["resources"].as_array().unwrap();
         let scale = apps.iter().find(|r| r["name"] == "deployments/scale").unwrap();
         assert_eq!(scale["group"], "autoscaling");
-        assert!(resources("apps", "v9").is_none());
+        assert!(resources(all, "apps", "v9").is_none());
     }
 }

@@ -28,7 +28,7 @@ impl Sizes {
             return 1;
         }
         // What is not served is refused soon.
-        let Ok(kind) = call.kind() else { return 1 };
+        let Some(kind) = call.known_kind() else { return 1 };
         let prefix = kind.prefix(None);
         let count = match self.0.get(&prefix) {
             Some((at, count)) if at.elapsed() < COUNT_AGE => *count,

@@ -7,10 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use kabuki_api::openapi;
+use kabuki_api::{kind::Kind, openapi};
 use sha2::{Digest, Sha512};
 
 use super::{super::KUBERNETES_VERSION, describe::describe};
+
+/// Custom kinds that are served beside those of the table.
+pub(super) type Kinds<'a> = &'a [&'static Kind];
 
 /// Bytes gathered before they are hashed and compressed: documents are written in small pieces.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -81,30 +84,33 @@ impl Document {
 }
 
 /// The document of version 2 as JSON.
-pub(super) fn v2_json() -> io::Result<Document> {
+pub(super) fn v2_json(custom: Kinds<'_>) -> io::Result<Document> {
     let mut sink = Sink::new(true);
-    openapi::write_v2(KUBERNETES_VERSION, describe, &mut sink)?;
+    openapi::write_v2(KUBERNETES_VERSION, custom, describe, &mut sink)?;
     Document::finish(sink)
 }
 
 /// The document of version 2 as protobuf.
-pub(super) fn v2_protobuf() -> io::Result<Document> {
-    Document::of(&openapi::v2_protobuf(KUBERNETES_VERSION, describe))
+pub(super) fn v2_protobuf(custom: Kinds<'_>) -> io::Result<Document> {
+    Document::of(&openapi::v2_protobuf(KUBERNETES_VERSION, custom, describe))
 }
 
 /// A document of version 3, if there is one of this name.
-pub(super) fn v3(name: &str) -> io::Result<Option<Document>> {
+pub(super) fn v3(name: &str, custom: Kinds<'_>) -> io::Result<Option<Document>> {
     let mut sink = Sink::new(true);
-    let known = openapi::write_v3(name, KUBERNETES_VERSION, describe, &mut sink)?;
+    let known = openapi::write_v3(name, custom, KUBERNETES_VERSION, describe, &mut sink)?;
     if known { Document::finish(sink).map(Some) } else { Ok(None) }
 }
 
-/// The hash of every document of version 3.
-pub(super) fn hashes() -> io::Result<BTreeMap<String, String>> {
+/// The hashes of documents of version 3.
+pub(super) fn hashes(
+    names: Vec<String>,
+    custom: Kinds<'_>,
+) -> io::Result<BTreeMap<String, String>> {
     let mut out = BTreeMap::new();
-    for name in openapi::documents() {
+    for name in names {
         let mut sink = Sink::new(false);
-        openapi::write_v3(&name, KUBERNETES_VERSION, describe, &mut sink)?;
+        openapi::write_v3(&name, custom, KUBERNETES_VERSION, describe, &mut sink)?;
         let sink = sink.into_inner().map_err(io::IntoInnerError::into_error)?;
         out.insert(name, sink.hash());
     }

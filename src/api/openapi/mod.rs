@@ -7,14 +7,14 @@ mod cache;
 mod describe;
 mod make;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpResponse, http::StatusCode};
 use bytes::Bytes;
-use kabuki_api::{openapi, status::Status};
+use kabuki_api::{kind::Kind, openapi, status::Status};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use self::{cache::Cache, make::Document};
 use super::{accept, call::Call, documents::not_found, face::Face};
@@ -34,8 +34,37 @@ const V2_BINARY: &str = "v2.protobuf";
 /// The documents made last. Held while one is made, so that there is never more than one in the
 /// making.
 static CACHE: Mutex<Cache> = Mutex::const_new(Cache::new());
-/// The hash of every document of version 3.
+/// The hash of every document of version 3 that is about kinds of the table alone.
 static HASHES: OnceCell<BTreeMap<String, String>> = OnceCell::const_new();
+
+/// What is known of documents with custom kinds in them, at one revision of the definitions.
+#[derive(Default)]
+pub(super) struct Custom(Mutex<Known>);
+
+struct Known {
+    revision: u64,
+    hashes: Option<BTreeMap<String, String>>,
+    cache: Cache,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { revision: 0, hashes: None, cache: Cache::new() }
+    }
+}
+
+impl Custom {
+    /// The custom kinds, and what is known of their documents.
+    async fn at(&self, face: &Face) -> (Vec<&'static Kind>, MutexGuard<'_, Known>) {
+        let mut known = self.0.lock().await;
+        let definitions = face.registry.definitions();
+        if known.revision != definitions.revision() {
+            *known = Known { revision: definitions.revision(), ..Known::default() };
+        }
+        let kinds = definitions.all().flat_map(|d| d.kinds().iter().copied()).collect();
+        (kinds, known)
+    }
+}
 
 /// Serves what is below `/openapi/`.
 pub(super) async fn serve(
@@ -44,28 +73,29 @@ pub(super) async fn serve(
     segments: &[&str],
 ) -> Result<HttpResponse, Status> {
     match segments {
-        ["v2"] => v2(call).await,
-        ["v3"] => index(call).await,
+        ["v2"] => v2(face, call).await,
+        ["v3"] => index(face, call).await,
         ["v3", document @ ..] => v3(face, call, &document.join("/")).await,
         _ => Ok(not_found()),
     }
 }
 
-async fn v2(call: &Call) -> Result<HttpResponse, Status> {
+async fn v2(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
     let asked = [V2_PROTOBUF_ASKED, V2_PROTOBUF, "application/json"];
     let (name, media) = match accept::first_of(&call.accept, &asked)? {
         "application/json" => (V2_JSON, "application/json"),
         _ => (V2_BINARY, V2_PROTOBUF),
     };
-    let Some(document) = document(name).await? else { return Ok(not_found()) };
+    let Some(document) = document(face, name).await? else { return Ok(not_found()) };
     answer(call, &document, media).await
 }
 
 /// Which documents there are, each with its hash: clients ask only for those that changed.
-async fn index(call: &Call) -> Result<HttpResponse, Status> {
+async fn index(face: &Face, call: &Call) -> Result<HttpResponse, Status> {
     accept::first_of(&call.accept, &["application/json"])?;
-    let paths: BTreeMap<&String, Value> = hashes()
-        .await?
+    let mut hashes = hashes().await?.clone();
+    hashes.extend(custom_hashes(face).await?);
+    let paths: BTreeMap<&String, Value> = hashes
         .iter()
         .map(|(name, hash)| {
             let url = format!("/openapi/v3/{name}?hash={hash}");
@@ -79,15 +109,21 @@ async fn index(call: &Call) -> Result<HttpResponse, Status> {
 
 async fn v3(face: &Face, call: &Call, name: &str) -> Result<HttpResponse, Status> {
     accept::first_of(&call.accept, &["application/json"])?;
-    let Some(hash) = hashes().await?.get(name) else { return Ok(not_found()) };
+    let hash = match hashes().await?.get(name) {
+        Some(hash) => hash.clone(),
+        None => match custom_hashes(face).await?.remove(name) {
+            Some(hash) => hash,
+            None => return Ok(not_found()),
+        },
+    };
     let asked = call.query.get("hash");
-    if !asked.is_empty() && asked != hash {
+    if !asked.is_empty() && *asked != hash {
         let mut response = HttpResponse::build(StatusCode::MOVED_PERMANENTLY).finish();
         let location = format!("/openapi/v3/{name}?hash={hash}");
         super::header(&mut response, "location", &location);
         return Ok(response);
     }
-    let Some(document) = document(name).await? else { return Ok(not_found()) };
+    let Some(document) = document(face, name).await? else { return Ok(not_found()) };
     let mut response = answer(call, &document, "application/json").await?;
     if !asked.is_empty() {
         super::header(&mut response, "cache-control", "public, immutable");
@@ -108,22 +144,55 @@ async fn hashes() -> Result<&'static BTreeMap<String, String>, Status> {
     HASHES
         .get_or_try_init(|| async {
             let _alone = CACHE.lock().await;
-            blocking(make::hashes).await
+            blocking(|| make::hashes(openapi::documents(&[]), &[])).await
         })
         .await
 }
 
-/// A document from the cache, or made now. `None` if there is none of this name.
-async fn document(name: &str) -> Result<Option<Document>, Status> {
-    let mut cache = CACHE.lock().await;
+/// The hashes of the documents that are about custom kinds.
+async fn custom_hashes(face: &Face) -> Result<BTreeMap<String, String>, Status> {
+    let (kinds, mut known) = face.openapi.at(face).await;
+    if kinds.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    if let Some(hashes) = &known.hashes {
+        return Ok(hashes.clone());
+    }
+    let own: BTreeSet<String> = openapi::documents(&[]).into_iter().collect();
+    let hashes = blocking(move || {
+        let mut names = openapi::documents(&kinds);
+        names.retain(|name| !own.contains(name));
+        make::hashes(names, &kinds)
+    })
+    .await?;
+    known.hashes = Some(hashes.clone());
+    Ok(hashes)
+}
+
+/// A document from a cache, or made now. `None` if there is none of this name.
+async fn document(face: &Face, name: &str) -> Result<Option<Document>, Status> {
+    let (kinds, mut known) = face.openapi.at(face).await;
+    let is_v2 = matches!(name, V2_JSON | V2_BINARY);
+    if kinds.is_empty() || (!is_v2 && hashes().await?.contains_key(name)) {
+        drop(known);
+        return cached(&mut *CACHE.lock().await, name, Vec::new()).await;
+    }
+    cached(&mut known.cache, name, kinds).await
+}
+
+async fn cached(
+    cache: &mut Cache,
+    name: &str,
+    kinds: Vec<&'static Kind>,
+) -> Result<Option<Document>, Status> {
     if let Some(found) = cache.get(name) {
         return Ok(Some(found));
     }
     let wanted = name.to_owned();
     let made = blocking(move || match wanted.as_str() {
-        V2_JSON => make::v2_json().map(Some),
-        V2_BINARY => make::v2_protobuf().map(Some),
-        other => make::v3(other),
+        V2_JSON => make::v2_json(&kinds).map(Some),
+        V2_BINARY => make::v2_protobuf(&kinds).map(Some),
+        other => make::v3(other, &kinds),
     })
     .await?;
     if let Some(made) = &made {
@@ -158,8 +227,11 @@ async fn answer(call: &Call, document: &Document, media: &str) -> Result<HttpRes
 }
 
 /// The paths of all documents, for the root document.
-pub(super) fn paths() -> Vec<String> {
-    let documents = openapi::documents().into_iter().map(|name| format!("/openapi/v3/{name}"));
+pub(super) fn paths(face: &Face) -> Vec<String> {
+    let definitions = face.registry.definitions();
+    let kinds: Vec<_> = definitions.all().flat_map(|d| d.kinds().iter().copied()).collect();
+    let documents =
+        openapi::documents(&kinds).into_iter().map(|name| format!("/openapi/v3/{name}"));
     ["/openapi/v2", "/openapi/v3"].into_iter().map(str::to_owned).chain(documents).collect()
 }
 
@@ -177,9 +249,10 @@ mod tests {
     async fn hashes_are_those_of_the_documents() {
         let hashes = hashes().await.unwrap();
         for name in ["api/v1", "apis/apps", "apis/apps/v1", "version"] {
-            let document = document(name).await.unwrap().unwrap();
+            let mut cache = Cache::new();
+            let document = cached(&mut cache, name, Vec::new()).await.unwrap().unwrap();
             assert_eq!(document.etag, format!("\"{}\"", hashes[name]), "{name}");
         }
-        assert!(document("apis/nope/v1").await.unwrap().is_none());
+        assert!(cached(&mut Cache::new(), "apis/nope/v1", Vec::new()).await.unwrap().is_none());
     }
 }

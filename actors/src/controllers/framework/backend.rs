@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     kernel::ActorRef,
-    registry::{Object, Registry, RequestInfo, View},
+    registry::{Definitions, Object, Registry, RequestInfo, View},
 };
 
 /// The world of a controller: what it sees and what it can do.
@@ -54,6 +54,10 @@ impl View for Stage {
 
     fn list(&self, kind: &'static Kind, ns: Option<&str>) -> Vec<Arc<Object>> {
         self.registry.list(kind, ns)
+    }
+
+    fn definitions(&self) -> Arc<Definitions> {
+        self.registry.definitions()
     }
 }
 

@@ -103,6 +103,12 @@ pub(crate) trait Controller: Clone + Send + Unpin + 'static {
     /// Kinds whose changes matter, the controller's own first.
     fn watches(&self) -> Vec<&'static Kind>;
 
+    /// Custom kinds whose changes matter, too. They come and go: this is asked again whenever a
+    /// definition changed, for controllers that watch those.
+    fn custom(&self, _view: &dyn View) -> Vec<&'static Kind> {
+        Vec::new()
+    }
+
     /// The keys a change concerns: by default the object's own, while it is there.
     fn keys(&mut self, _view: &dyn View, change: &Change, out: &mut Vec<Key>) {
         if !change.gone {

@@ -1,13 +1,14 @@
 //! The one actor that runs a controller.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
 use actix::{Actor, Handler, Message};
+use kabuki_api::kind::{CUSTOM_RESOURCE_DEFINITION, Kind};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -53,6 +54,8 @@ pub(crate) struct Reconciler<C: Controller> {
     settling: bool,
     /// Writes without an answer so far.
     doubts: u64,
+    /// The custom kinds that are followed, by topic.
+    custom: HashMap<&'static str, (&'static Kind, TimerHandle)>,
     running: usize,
     alarm: Option<(Instant, TimerHandle)>,
     decisions: u64,
@@ -74,6 +77,7 @@ impl<C: Controller> Actor for Reconciler<C> {
             let me = ctx.me();
             ctx.background(follow(registry.clone(), kind, me));
         }
+        self.follow_custom(ctx);
     }
 }
 
@@ -94,6 +98,7 @@ impl<C: Controller> Performer for Reconciler<C> {
             awaited: HashSet::new(),
             settling: false,
             doubts: 0,
+            custom: HashMap::new(),
             running: 0,
             alarm: None,
             decisions: 0,
@@ -123,6 +128,10 @@ impl<C: Controller> Handler<Feed> for Reconciler<C> {
     fn handle(&mut self, feed: Feed, ctx: &mut Ctx<Self>) {
         let backend = Arc::clone(&self.backend);
         let now = ctx.now();
+        if feed.kind.custom.is_some() && !self.is_followed(feed.kind) {
+            // It was on its way when the definition went.
+            return;
+        }
         let synced = self.awaited.is_empty();
         if feed.begins {
             self.controller.forget(feed.kind);
@@ -152,6 +161,9 @@ impl<C: Controller> Handler<Feed> for Reconciler<C> {
                 self.resync(now);
             }
         }
+        if feed.kind == CUSTOM_RESOURCE_DEFINITION {
+            self.follow_custom(ctx);
+        }
         self.work(ctx);
     }
 }
@@ -168,6 +180,38 @@ impl<C: Controller> Handler<Wake> for Reconciler<C> {
 }
 
 impl<C: Controller> Reconciler<C> {
+    fn is_followed(&self, kind: &'static Kind) -> bool {
+        self.custom.get(kind.topic()).is_some_and(|(known, _)| std::ptr::eq(*known, kind))
+    }
+
+    /// Follows the custom kinds there are now, and no others.
+    fn follow_custom(&mut self, ctx: &mut Ctx<Self>) {
+        let Some(registry) = self.backend.source().cloned() else { return };
+        let wanted = self.controller.custom(self.backend.view());
+        let gone: Vec<_> = self
+            .custom
+            .values()
+            .map(|(kind, _)| *kind)
+            .filter(|kind| !wanted.iter().any(|w| std::ptr::eq(*w, *kind)))
+            .collect();
+        for kind in gone {
+            if let Some((_, task)) = self.custom.remove(kind.topic()) {
+                task.cancel();
+            }
+            self.awaited.remove(kind.topic());
+            self.controller.forget(kind);
+        }
+        for kind in wanted {
+            if self.custom.contains_key(kind.topic()) {
+                continue;
+            }
+            self.awaited.insert(kind.topic());
+            let me = ctx.me();
+            let task = ctx.background(follow(registry.clone(), kind, me));
+            self.custom.insert(kind.topic(), (kind, task));
+        }
+    }
+
     fn resync(&mut self, now: Instant) {
         let mut keys = Vec::new();
         self.controller.resync(self.backend.view(), &mut keys);

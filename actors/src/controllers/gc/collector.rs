@@ -40,6 +40,10 @@ impl Controller for GarbageCollector {
         stored.filter(|k| *k == k.storage_kind() && *k != EVENT).collect()
     }
 
+    fn custom(&self, view: &dyn View) -> Vec<&'static Kind> {
+        view.definitions().stored().collect()
+    }
+
     fn keys(&mut self, _view: &dyn View, change: &Change, out: &mut Vec<Key>) {
         self.graph.observe(change, out);
     }
@@ -170,6 +174,7 @@ impl GarbageCollector {
         let loosened: Vec<Command> = self
             .watches()
             .into_iter()
+            .chain(view.definitions().stored())
             .filter(|kind| kind.namespaced || namespace.is_none())
             .flat_map(|kind| view.list(kind, namespace))
             .filter(|other| {
@@ -186,14 +191,19 @@ impl GarbageCollector {
 }
 
 fn by_key(view: &dyn View, key: &Key) -> Option<std::sync::Arc<Object>> {
-    let kind = kind::all().iter().copied().find(|k| k.is_stored() && k.topic() == key.topic)?;
+    let built_in = kind::all().iter().copied().find(|k| k.is_stored() && k.topic() == key.topic);
+    let custom = || view.definitions().stored().find(|k| k.topic() == key.topic);
+    let kind = built_in.or_else(custom)?;
     view.get(kind, &key.namespace, &key.name)
 }
 
 fn find(view: &dyn View, object: &Object, owner: &OwnerReference) -> Owner {
     // An owner of a kind that is not served cannot be judged; deleting on a guess is worse than
     // keeping.
-    let Some(kind) = kind::by_kind(&owner.api_version, &owner.kind) else { return Owner::Solid };
+    let custom = || view.definitions().by_kind(&owner.api_version, &owner.kind);
+    let Some(kind) = kind::by_kind(&owner.api_version, &owner.kind).or_else(custom) else {
+        return Owner::Solid;
+    };
     if !kind.is_stored() {
         return Owner::Solid;
     }

@@ -63,7 +63,9 @@ fn rest(view: &dyn View, namespace: &str) -> Vec<std::sync::Arc<Object>> {
     kind::all()
         .iter()
         .copied()
-        .filter(|k| k.namespaced && k.is_stored() && *k == k.storage_kind())
+        .filter(|k| k.is_stored() && *k == k.storage_kind())
+        .chain(view.definitions().stored())
+        .filter(|k| k.namespaced)
         .flat_map(|k| view.list(k, Some(namespace)))
         .collect()
 }

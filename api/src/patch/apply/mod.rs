@@ -118,6 +118,9 @@ impl Writer<'_> {
 
     /// Metadata that a write of the status does not change.
     fn is_reset_metadata(&self, name: &str) -> bool {
+        if self.kind.custom.is_some() {
+            return self.subresource == "status";
+        }
         let kept: &[&str] = match self.kind.kind {
             "Pod" => &["deletionTimestamp", "ownerReferences"],
             "Deployment" => &["labels"],

@@ -169,7 +169,7 @@ fn slot(table: &Table, message: &str, field: &'static Field) -> Slot<'static> {
             }
             _ => Item::Leaf,
         },
-        Type::RawExtension | Type::FieldsV1 => Item::Deduced,
+        Type::RawExtension | Type::FieldsV1 | Type::SchemaOr(_) => Item::Deduced,
         _ => Item::Leaf,
     };
     let place = match field.shape {

@@ -103,9 +103,9 @@ impl Registry {
         let kind = old.kind();
         let change = Change::of(info, old, sub);
         if change.is_scale() {
-            let mut scale = scale::scale_value(object);
+            let mut scale = scale::scale_value(kind, object);
             if mutate(self, &change.attributes(info, old), &mut scale).await? {
-                object["spec"]["replicas"] = scale::replicas_of(old.name(), &scale)?.into();
+                scale::set_wanted(kind, object, scale::replicas_of(old.name(), &scale)?);
                 strategy::before_update(kind, old.value(), object, sub)?;
             }
             return Ok(());
@@ -132,7 +132,7 @@ impl Registry {
         let change = Change::of(info, old, sub);
         let attributes = change.attributes(info, old);
         if change.is_scale() {
-            return validate(self, &attributes, &scale::scale_value(object)).await;
+            return validate(self, &attributes, &scale::scale_value(old.kind(), object)).await;
         }
         validate(self, &attributes, object).await
     }
@@ -228,7 +228,7 @@ impl Change {
         };
         let mut change = Self { subresource, body: body_of(old.kind(), subresource), old: None };
         if change.is_scale() {
-            change.old = Some(scale::scale_value(old.value()));
+            change.old = Some(scale::scale_value(old.kind(), old.value()));
         }
         change
     }
