@@ -1,7 +1,10 @@
 //! The Kubernetes API under load: creates, a long list, memory. The real binary, TLS, fsync on.
 //!
+//! `cargo bench --bench api -- fairness` instead shows what a greedy client does to a node's heartbeats.
 //! `cargo bench --bench api` (needs `wrk` on PATH: `apt-get install wrk`). Starts `kabuki server
 //! --init` on loopback; client and server share the machine. Asserts nothing about speed.
+
+mod fairness;
 
 use std::{
     process::{Child, Command, Stdio},
@@ -53,9 +56,12 @@ fn main() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let server = Server::start().await?;
+        if std::env::args().any(|a| a == "fairness") {
+            return fairness::run().await;
+        }
+        let server = Server::start(&[]).await?;
         let token = server.token().await?;
-        fill(&server, &token).await?;
+        fill(&server, &token, OBJECTS).await?;
         tokio::time::sleep(SETTLE).await;
         println!("PSS with {OBJECTS} ConfigMaps: {:.1} MB", server.pss_mib());
         list(&server, &token).await?;
@@ -86,7 +92,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn start() -> anyhow::Result<Self> {
+    async fn start(flags: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let data_dir = dir.path().join("d");
         let port = || anyhow::Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
@@ -96,6 +102,7 @@ impl Server {
             .args(["server", "--init", "--bind-address=127.0.0.1", "--name=bench"])
             .arg(format!("--data-dir={}", data_dir.display()))
             .args([format!("--api-port={api}"), format!("--peer-port={peer}")])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -163,7 +170,7 @@ fn of<T: DeserializeOwned>(value: serde_json::Value) -> anyhow::Result<T> {
 }
 
 /// Makes the objects of the long list.
-async fn fill(server: &Server, token: &str) -> anyhow::Result<()> {
+async fn fill(server: &Server, token: &str, objects: usize) -> anyhow::Result<()> {
     let next = Arc::new(AtomicUsize::new(0));
     let url = format!("{}/api/v1/namespaces/long/configmaps", server.url);
     let begin = Instant::now();
@@ -175,7 +182,7 @@ async fn fill(server: &Server, token: &str) -> anyhow::Result<()> {
         tasks.spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= OBJECTS {
+                if number >= objects {
                     return anyhow::Ok(());
                 }
                 let map: ConfigMap = of(json!({
@@ -191,8 +198,8 @@ async fn fill(server: &Server, token: &str) -> anyhow::Result<()> {
     while let Some(done) = tasks.join_next().await {
         done??;
     }
-    let rate = OBJECTS as f64 / begin.elapsed().as_secs_f64();
-    println!("{OBJECTS} ConfigMaps made by {FILLERS} clients (reqwest): {rate:.0}/s");
+    let rate = objects as f64 / begin.elapsed().as_secs_f64();
+    println!("{objects} ConfigMaps made by {FILLERS} clients (reqwest): {rate:.0}/s");
     Ok(())
 }
 
