@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kabuki_api::kind::{Kind, RESOURCE_QUOTA};
+use kabuki_api::kind::{Kind, POD, RESOURCE_QUOTA};
 use time::OffsetDateTime;
 
 use super::{
@@ -48,12 +48,13 @@ impl Controller for ResourceQuotaController {
         if quotas.is_empty() {
             return;
         }
-        // The end of a pod's time is no change: the count every few minutes sees it.
+        // The end of a pod's time is no change, so it is looked for when the pod begins to go.
+        let goes = change.kind() == POD && object.is_deleting() && !old.is_deleting();
         let now = OffsetDateTime::UNIX_EPOCH;
         out.extend(
             quotas
                 .iter()
-                .filter(|quota| quotas::frees(quota, change.kind(), old, new, now))
+                .filter(|quota| goes || quotas::frees(quota, change.kind(), old, new, now))
                 .map(|quota| Key::of(quota)),
         );
     }
@@ -65,8 +66,12 @@ impl Controller for ResourceQuotaController {
         if quota.is_deleting() {
             return Ok(Plan::done());
         }
-        let status = quotas::counted_status(view, &quota, now.date_time());
+        let now = now.date_time();
+        let status = quotas::counted_status(view, &quota, now);
         let mut plan = Plan { stages: Vec::new(), requeue: Some(RESYNC) };
+        if let Some(next) = quotas::next_end(view, &key.namespace, now) {
+            plan.requeue_after(next);
+        }
         if quota.value()["status"] != status {
             let mut value = quota.value().clone();
             value["status"] = status;
@@ -78,11 +83,35 @@ impl Controller for ResourceQuotaController {
 
 #[cfg(test)]
 mod tests {
-    use kabuki_api::kind::{CONFIG_MAP, POD};
+    use kabuki_api::kind::CONFIG_MAP;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::registry::MemView;
+
+    #[test]
+    fn a_lost_pod_uses_nothing_once_its_time_is_over() {
+        let quota = json!({"metadata": {"name": "q", "namespace": "d"}, "status": {},
+            "spec": {"hard": {"pods": "2"}}});
+        let mut view = MemView::new().with(RESOURCE_QUOTA, quota);
+        let pod = |deleted: Value| {
+            json!({"metadata": {"name": "p", "namespace": "d", "deletionTimestamp": deleted,
+                "deletionGracePeriodSeconds": 30}, "status": {"phase": "Running"}})
+        };
+        let before = view.put(POD, pod(Value::Null));
+        let going = view.put(POD, pod("1970-01-01T00:01:00Z".into()));
+        let change = Change { object: going, previous: Some(before), gone: false };
+        assert_eq!(keys(&view, &change), 1);
+        let at = |secs: i64| {
+            let key = Key::new("d", "q");
+            let plan =
+                ResourceQuotaController.reconcile(&view, &key, Time::from_secs(secs)).unwrap();
+            let Command::Update { object, .. } = plan.commands()[0] else { panic!() };
+            (object["status"]["used"]["pods"].clone(), plan.requeue)
+        };
+        assert_eq!(at(60), (json!("1"), Some(Duration::from_secs(31))));
+        assert_eq!(at(91), (json!("0"), Some(RESYNC)));
+    }
 
     fn keys(view: &MemView, change: &Change) -> usize {
         let mut out = Vec::new();

@@ -171,6 +171,21 @@ pub(crate) fn counted_status(view: &dyn View, quota: &Object, now: OffsetDateTim
     status(&read(&quota.value()["spec"]["hard"]), &total(view, quota, now))
 }
 
+/// How long until the next pod of a namespace that is going has no time left, and so uses nothing
+/// any more although it is still there.
+pub(crate) fn next_end(
+    view: &dyn View,
+    namespace: &str,
+    now: OffsetDateTime,
+) -> Option<std::time::Duration> {
+    let pods = view.list(POD, Some(namespace));
+    let ends =
+        pods.iter().filter(|pod| pod.is_deleting()).filter_map(|pod| usage::end(pod.value()));
+    // A second more: times are whole seconds, and at the end itself the pod still counts.
+    let next = ends.filter(|end| *end >= now).min()?;
+    std::time::Duration::try_from(next - now + time::Duration::SECOND).ok()
+}
+
 /// Counts what the objects of the namespace use of what the quota limits.
 fn total(view: &dyn View, quota: &Object, now: OffsetDateTime) -> Amounts {
     let spec = &quota.value()["spec"];

@@ -147,14 +147,15 @@ fn is_live(pod: &Value, now: OffsetDateTime) -> bool {
     if matches!(text(&pod["status"], "phase"), "Failed" | "Succeeded") {
         return false;
     }
+    end(pod).is_none_or(|end| now <= end)
+}
+
+/// When the time of a pod that is going is over.
+pub(super) fn end(pod: &Value) -> Option<OffsetDateTime> {
     let meta = &pod["metadata"];
-    let (Ok(end), Some(grace)) = (
-        OffsetDateTime::parse(text(meta, "deletionTimestamp"), &Rfc3339),
-        meta["deletionGracePeriodSeconds"].as_i64(),
-    ) else {
-        return true;
-    };
-    now <= end.saturating_add(Duration::seconds(grace))
+    let from = OffsetDateTime::parse(text(meta, "deletionTimestamp"), &Rfc3339).ok()?;
+    let grace = meta["deletionGracePeriodSeconds"].as_i64()?;
+    Some(from.saturating_add(Duration::seconds(grace)))
 }
 
 /// Requests and limits in the names of quotas.
