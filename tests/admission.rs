@@ -35,6 +35,7 @@ fn admission_over_http() {
     quota::hold_under_racing_creates(&door);
     quota::are_freed_and_counted(&door);
     quota::charge_nothing_for_dry_runs(&door);
+    quota::count_custom_resources(&door);
     security::refuses_and_warns(&door);
     classes::give_what_is_left_open(&door);
 }

@@ -114,3 +114,31 @@ pub fn charge_nothing_for_dry_runs(door: &Door<'_>) {
     door.patch(&format!("{path}/s"), json!({"spec": {"type": "ClusterIP"}})).ok();
     door.wait(&quota, |q| q["status"]["used"]["services.nodeports"] == "0");
 }
+
+/// Custom resources are counted like built-in ones, before and after their definition is known.
+pub fn count_custom_resources(door: &Door<'_>) {
+    let ns = door.namespace("custom", json!({}));
+    let hard = json!({"hard": {"count/coins.test.kabuki.dev": "1"}});
+    let quota = make(door, &ns, hard);
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "coins.test.kabuki.dev"}, "spec": {"group": "test.kabuki.dev",
+        "scope": "Namespaced", "names": {"plural": "coins", "singular": "coin", "kind": "Coin",
+            "listKind": "CoinList"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema":
+            {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    door.post(definitions, definition).ok();
+    let path = ns.replace("/api/v1/", "/apis/test.kabuki.dev/v1/");
+    door.wait(&format!("{path}/coins"), |list| list["kind"] == "CoinList");
+    let coin = |name: &str| json!({"apiVersion": "test.kabuki.dev/v1", "kind": "Coin", "metadata": {"name": name}});
+    door.post(&format!("{path}/coins"), coin("a")).ok();
+    assert_eq!(
+        door.post(&format!("{path}/coins"), coin("b")).refusal(),
+        "403 coins.test.kabuki.dev \"b\" is forbidden: exceeded quota: q, requested: count/coins.test.kabuki.dev=1, used: count/coins.test.kabuki.dev=1, limited: count/coins.test.kabuki.dev=1"
+    );
+    door.send("DELETE", &format!("{path}/coins/a"), Value::Null).ok();
+    door.wait(&quota, |q| q["status"]["used"]["count/coins.test.kabuki.dev"] == "0");
+    door.post(&format!("{path}/coins"), coin("b")).ok();
+    let name = "/coins.test.kabuki.dev";
+    door.send("DELETE", &format!("{definitions}{name}"), Value::Null).ok();
+}

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use kabuki_api::kind::{Kind, POD, RESOURCE_QUOTA};
+use kabuki_api::kind::{CUSTOM_RESOURCE_DEFINITION, Kind, POD, RESOURCE_QUOTA};
 use time::OffsetDateTime;
 
 use super::{
@@ -26,7 +26,11 @@ impl Controller for ResourceQuotaController {
 
     fn watches(&self) -> Vec<&'static Kind> {
         let others = quotas::counted_kinds().filter(|kind| *kind != RESOURCE_QUOTA);
-        std::iter::once(RESOURCE_QUOTA).chain(others).collect()
+        [RESOURCE_QUOTA, CUSTOM_RESOURCE_DEFINITION].into_iter().chain(others).collect()
+    }
+
+    fn custom(&self, view: &dyn View) -> Vec<&'static Kind> {
+        quotas::counted_custom_kinds(view)
     }
 
     fn keys(&mut self, view: &dyn View, change: &Change, out: &mut Vec<Key>) {
@@ -44,6 +48,9 @@ impl Controller for ResourceQuotaController {
             (Some(previous), false) => (previous, Some(object.as_ref())),
             (None, false) => return,
         };
+        if !change.kind().namespaced {
+            return;
+        }
         let quotas = view.list(RESOURCE_QUOTA, Some(object.namespace()));
         if quotas.is_empty() {
             return;

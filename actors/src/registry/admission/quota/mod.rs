@@ -27,7 +27,7 @@ use super::{
     amounts::{Amounts, add, read, write},
 };
 
-pub(crate) use usage::counted_kinds;
+pub(crate) use usage::{counted_custom_kinds, counted_kinds};
 
 /// What an object uses after a write, and what it used before.
 pub(crate) struct Write<'a> {
@@ -122,7 +122,7 @@ fn charge_one(
     if more.is_empty() {
         return Ok(None);
     }
-    let counted = known(&quota).unwrap_or_else(|| total(view, &quota, write.now));
+    let counted = known(view, &quota).unwrap_or_else(|| total(view, &quota, write.now));
     let mut used = counted.clone();
     add(&mut used, &more);
     let over: Vec<&String> = more.keys().filter(|name| used.get(*name) > hard.get(*name)).collect();
@@ -147,18 +147,20 @@ fn text_of_name(object: &Value) -> &str {
 }
 
 /// What a quota's status says is used, if it was counted for what the quota limits now.
-fn known(quota: &Object) -> Option<Amounts> {
+fn known(view: &dyn View, quota: &Object) -> Option<Amounts> {
     let status = &quota.value()["status"];
     let hard = read(&quota.value()["spec"]["hard"]);
     let used = read(&status["used"]);
     let counted = read(&status["hard"]) == hard
-        && hard.keys().all(|name| used.contains_key(name) || !is_tracked(name));
+        && hard.keys().all(|name| used.contains_key(name) || !is_tracked(view, name));
     counted.then_some(used)
 }
 
 /// Whether any kind uses the resource.
-fn is_tracked(resource: &str) -> bool {
-    usage::counted_kinds().any(|kind| usage::uses(kind, resource))
+fn is_tracked(view: &dyn View, resource: &str) -> bool {
+    let custom = || counted_custom_kinds(view).into_iter();
+    counted_kinds().any(|kind| usage::uses(kind, resource))
+        || custom().any(|kind| usage::uses(kind, resource))
 }
 
 /// The status of a quota.
@@ -191,7 +193,7 @@ fn total(view: &dyn View, quota: &Object, now: OffsetDateTime) -> Amounts {
     let spec = &quota.value()["spec"];
     let hard = read(&spec["hard"]);
     let mut used = Amounts::new();
-    for kind in usage::counted_kinds() {
+    for kind in counted_kinds().chain(counted_custom_kinds(view)) {
         let limited: Vec<&String> = hard.keys().filter(|name| usage::uses(kind, name)).collect();
         if limited.is_empty() {
             continue;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::super::{
-    super::object::text,
+    super::{object::text, view::View},
     amounts::{Amounts, at_pod_level, containers, of_pod_with_overhead, one, read},
 };
 
@@ -34,9 +34,14 @@ pub(crate) fn is_counted(kind: &'static Kind) -> bool {
     kind.namespaced && kind.is_stored() && kind.storage_kind() != EVENT
 }
 
-/// Every kind quotas know, in its stored version.
+/// Every built-in kind quotas know, in its stored version.
 pub(crate) fn counted_kinds() -> impl Iterator<Item = &'static Kind> {
     kind::all().iter().copied().filter(|k| is_counted(k) && *k == k.storage_kind())
+}
+
+/// Every custom kind quotas know, in its stored version.
+pub(crate) fn counted_custom_kinds(view: &dyn View) -> Vec<&'static Kind> {
+    view.definitions().stored().filter(|k| is_counted(k)).collect()
 }
 
 /// Whether objects of `kind` use `resource`.
