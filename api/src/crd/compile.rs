@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{
-    PATTERNS_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX,
+    PATTERNS_MAX, RULE_TYPES_MAX, RULES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_NODES_MAX,
     format::Format,
     node::{Additional, Bound, Checks, ListType, Node, Schema, Type},
     pattern,
@@ -37,6 +37,8 @@ impl Schema {
 struct Compiler {
     errors: Vec<FieldError>,
     nodes: usize,
+    rules: usize,
+    rule_types: usize,
     patterns: HashMap<String, Arc<Regex>>,
 }
 
@@ -56,6 +58,7 @@ impl Compiler {
         if depth > SCHEMA_DEPTH_MAX || self.nodes > SCHEMA_NODES_MAX {
             return Node::default();
         }
+        let begun = self.nodes;
         let flag = |name: &str| schema[name].as_bool().unwrap_or(false);
         let name = schema["type"].as_str().unwrap_or_default();
         let ty = Type::named(name);
@@ -87,7 +90,7 @@ impl Compiler {
             list_type: list_type(schema),
             atomic_map: schema["x-kubernetes-map-type"] == "atomic",
             checks: self.checks(schema, path, depth),
-            rules: self.rules(schema, path, depth),
+            rules: self.rules(schema, path, depth, begun),
             has_rules: false,
         };
         let below = match &node.additional {
@@ -101,7 +104,35 @@ impl Compiler {
         node
     }
 
-    fn rules(&mut self, schema: &Value, path: &str, depth: usize) -> Option<Box<Rules>> {
+    /// The rules of a schema whose inner ones are compiled; `begun` is how many schemas there were
+    /// before those.
+    fn rules(
+        &mut self,
+        schema: &Value,
+        path: &str,
+        depth: usize,
+        begun: usize,
+    ) -> Option<Box<Rules>> {
+        let count = schema["x-kubernetes-validations"].as_array().map_or(0, Vec::len);
+        if count == 0 {
+            return None;
+        }
+        self.rules += count;
+        self.rule_types += self.nodes - begun + 1;
+        let limit = if self.rules > RULES_MAX {
+            Some(format!("must not have more than {RULES_MAX} rules in all its schemas"))
+        } else if self.rule_types > RULE_TYPES_MAX {
+            Some(format!(
+                "rules must not see more than {RULE_TYPES_MAX} schemas; put them further in"
+            ))
+        } else {
+            None
+        };
+        if let Some(limit) = limit {
+            let path = format!("{path}.x-kubernetes-validations");
+            self.errors.push(FieldError::forbidden(path, limit));
+            return None;
+        }
         match Rules::compile(schema, depth == 0) {
             Ok(rules) => rules.map(Box::new),
             Err(faults) => {
@@ -202,5 +233,39 @@ fn list_type(schema: &Value) -> ListType {
             ListType::Map(keys.filter_map(|k| k.as_str().map(str::to_owned)).collect())
         }
         _ => ListType::Unset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(schema: &Value) -> String {
+        let errors = Schema::compile(schema).map(|_| ()).unwrap_err();
+        errors.last().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[test]
+    fn schemas_beyond_the_limits_are_refused() {
+        let mut deep = json!({"type": "string"});
+        for _ in 0..SCHEMA_DEPTH_MAX + 1 {
+            deep = json!({"type": "array", "items": deep});
+        }
+        assert!(refused(&deep).contains("schemas deep"), "{}", refused(&deep));
+        let many = |count: usize, one: &dyn Fn(usize) -> Value| {
+            let all = (0..count).map(|i| (format!("p{i}"), one(i))).collect();
+            json!({"type": "object", "properties": Value::Object(all)})
+        };
+        let wide = many(SCHEMA_NODES_MAX, &|_| json!({"type": "string"}));
+        assert!(refused(&wide).contains("more than 50000 schemas"), "{}", refused(&wide));
+        let patterns =
+            many(PATTERNS_MAX + 1, &|i| json!({"type": "string", "pattern": format!("{i}")}));
+        assert!(refused(&patterns).contains("different patterns"));
+        let rule = json!({"rule": "true"});
+        let rules =
+            json!({"type": "object", "x-kubernetes-validations": vec![rule; RULES_MAX + 1]});
+        assert!(refused(&rules).contains("more than 2000 rules"), "{}", refused(&rules));
     }
 }

@@ -42,6 +42,11 @@ pub const SCHEMA_DEPTH_MAX: usize = 100;
 pub const SCHEMA_NODES_MAX: usize = 50_000;
 /// Most different patterns in one version's schema: each is a compiled program.
 pub const PATTERNS_MAX: usize = 500;
+/// Most rules in CEL in one version's schema.
+pub const RULES_MAX: usize = 2000;
+/// Most schemas that rules see, counted once for each schema around them that has rules: their types
+/// are kept for each.
+pub const RULE_TYPES_MAX: usize = 500_000;
 /// Largest compiled pattern, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Most steps of one validation: a step looks at one value through one schema.

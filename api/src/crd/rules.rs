@@ -194,6 +194,14 @@ pub(super) fn check(
     run.errors
 }
 
+/// Evaluates the rules of a default, which was before what it is.
+pub(super) fn check_default(node: &Node, default: &Value) -> Vec<FieldError> {
+    let mut run = Run { budget: Budget::new(RUNTIME_BUDGET), errors: Vec::new() };
+    let past = Past { own: Some(default), twin: None, unchanged: false };
+    let _ = run.walk(node, default, past, "");
+    run.errors
+}
+
 /// What a value was before.
 #[derive(Clone, Copy)]
 struct Past<'v> {

@@ -4,11 +4,12 @@ use serde_json::Value;
 
 use super::Errors;
 use crate::{
-    crd::{DEFAULTED_BYTES_MAX, ROOT, embedded, node::Node, prune, value},
+    crd::{DEFAULTED_BYTES_MAX, ROOT, embedded, node::Node, prune, rules, value},
     validate::FieldError,
 };
 
-/// Checks the defaults of a compiled schema and of all declared in it. Defaults below `additionalProperties` are not followed, as upstream.
+/// Checks the defaults of a compiled schema and of all declared in it. Defaults below
+/// `additionalProperties` are not followed, as upstream.
 pub(super) fn check(root: &Node, path: &str) -> Errors {
     let mut out = Vec::new();
     let mut left = DEFAULTED_BYTES_MAX;
@@ -55,7 +56,11 @@ fn one(out: &mut Errors, node: &Node, default: &Value, path: &str, in_meta: bool
             return;
         }
     }
-    out.extend(value::check_value(node, default, None, "").into_iter().map(|mut error| {
+    let mut found = value::check_value(node, default, None, "");
+    if found.is_empty() {
+        found = rules::check_default(node, default);
+    }
+    out.extend(found.into_iter().map(|mut error| {
         error.path = match error.path.as_str() {
             ROOT => path.to_owned(),
             inner if inner.starts_with('[') => format!("{path}{inner}"),
