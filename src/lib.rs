@@ -3,6 +3,7 @@
 //! The library target exists so that tests and benches reach the parts of the binary; nothing here
 //! is a public interface for other programs.
 
+pub mod aggregation;
 pub mod api;
 pub mod audit;
 pub mod backup;

@@ -10,6 +10,7 @@ pub mod herald;
 pub mod kernel;
 pub mod kubelet;
 pub mod link;
+pub mod outbound;
 pub mod proxy;
 pub mod registry;
 pub mod scheduler;

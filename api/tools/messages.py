@@ -17,7 +17,8 @@ ROOTS = sorted({name for file in pathlib.Path(__file__).parent.parent.glob("src/
                 for name in re.findall(r'"([a-z]+\.v\d\w*\.[A-Z]\w*)"', file.read_text())})
 
 # Where both dependencies keep the packages that are read.
-HOMES = ("api/", "apimachinery/", "apiextensions_apiserver/pkg/apis/apiextensions/v1")
+HOMES = ("api/", "apimachinery/", "apiextensions_apiserver/pkg/apis/apiextensions/v1",
+         "kube_aggregator/pkg/apis/apiregistration/v1")
 
 SPECIAL = {
     "meta.v1.Time": "Time", "meta.v1.MicroTime": "MicroTime", "resource.Quantity": "Quantity",
@@ -36,6 +37,7 @@ INLINE = {
     "core.v1.EphemeralContainer": {"ephemeralcontainercommon"},
     "core.v1.PersistentVolumeSpec": {"persistentvolumesource"},
     "networking.v1.IngressRule": {"ingressrulevalue"},
+    "admissionregistration.v1.RuleWithOperations": {"rule"},
     **{f"resource.v1.Device{m}Configuration": {"deviceconfiguration"}
        for m in ("Claim", "Allocation", "Class")},
     **{f"core.v1.{m}": {"localobjectreference"} for m in (
@@ -88,6 +90,13 @@ POINTERS_IN = {
 }
 
 POINTERS_IN |= {(message, field) for message, fields in {
+    **{f"admissionregistration.v1.{kind}Webhook":
+       "failurePolicy matchPolicy reinvocationPolicy sideEffects timeoutSeconds"
+       for kind in ("Mutating", "Validating")},
+    "admissionregistration.v1.Rule": "scope",
+    "admissionregistration.v1.ServiceReference": "path port",
+    "admissionregistration.v1.WebhookClientConfig": "url",
+    "apiregistration.v1.ServiceReference": "port",
     "apps.v1.StatefulSetSpec": "replicas",
     "apps.v1.RollingUpdateStatefulSetStrategy": "partition",
     "apiextensions.v1.CustomResourceDefinitionVersion": "deprecationWarning",
@@ -178,6 +187,11 @@ MERGE = {
         "flowcontrol.v1.FlowSchema flowcontrol.v1.PriorityLevelConfiguration").split()},
     "policy.v1.PodDisruptionBudgetSpec.selector": "replace",
     "storage.v1.CSINodeSpec.drivers": "merge=name",
+    **{f"admissionregistration.v1.{kind}WebhookConfiguration.webhooks": "merge=name"
+       for kind in ("Mutating", "Validating")},
+    **{f"admissionregistration.v1.{kind}Webhook.matchConditions": "merge=name"
+       for kind in ("Mutating", "Validating")},
+    "apiregistration.v1.APIServiceStatus.conditions": "merge=type",
 }
 
 TAG = re.compile(r'#\[prost\((?P<args>[^\]]*)\)\]\s*(?:#\[[^\]]*\]\s*)*pub (?:r#)?(?P<name>\w+):\s*(?P<type>[^\n]*(?:\n\s{8,}[^\n]*)*?),\n')
@@ -194,6 +208,8 @@ def short(path):
         return ".".join(parts[-2:])
     if parts[0] == "api":
         return ".".join(parts[1:3])
+    if parts[0] == "kube_aggregator":
+        return ".".join(parts[-2:])
     return ".".join(parts[parts.index("meta"):]) if "meta" in parts else parts[-1]
 
 

@@ -28,6 +28,8 @@ const MAX_SOURCE_IPS: usize = 32;
 const MAX_STREAMED_BYTES: usize = 16 * 1024 * 1024;
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
+/// Annotations of what mutating webhooks changed.
+const PATCHES: &str = "patch.webhook.admission.k8s.io/";
 /// Code recorded for a request that ended without an answer.
 const NO_ANSWER: u16 = 500;
 
@@ -113,7 +115,11 @@ impl Record {
 
     /// Admission said something.
     pub(super) fn annotate(&mut self, annotations: BTreeMap<String, String>) {
-        let annotations = annotations.into_iter().map(|(key, value)| (key.into(), value));
+        // A webhook's patch shows the object, which this level may not.
+        let level = self.event.level;
+        let shown = move |key: &String| level >= Level::Request || !key.starts_with(PATCHES);
+        let annotations = annotations.into_iter().filter(|(key, _)| shown(key));
+        let annotations = annotations.map(|(key, value)| (key.into(), value));
         self.event.annotations.extend(annotations);
     }
 

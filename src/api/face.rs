@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use super::{discovery, flow::Limiter, logs::LogSource, metrics::Metrics, openapi, peers::Peers};
-use crate::{audit::AuditLog, backup::Attachment};
+use crate::{aggregation::Aggregator, audit::AuditLog, backup::Attachment};
 
 /// Reading requests handled at once; watches are not counted. More are answered 429.
 pub const MAX_READING: usize = 2_048;
@@ -72,6 +72,8 @@ pub struct ApiConfig {
     pub audit: Option<Arc<AuditLog>>,
     /// What snapshots carry beside the objects; without it none are made.
     pub attachments: Option<Attachments>,
+    /// Extension API servers, if requests are passed on to any.
+    pub extensions: Option<Arc<Aggregator>>,
     /// Further readiness checks.
     pub checks: Checks,
     /// Further metrics.
@@ -91,6 +93,7 @@ pub struct Face {
     pub(super) logs: Option<Arc<dyn LogSource>>,
     pub(super) audit: Option<Arc<AuditLog>>,
     pub(super) attachments: Option<Attachments>,
+    pub(super) extensions: Option<Arc<Aggregator>>,
     pub(super) checks: Checks,
     pub(super) advertise: String,
     pub(super) discovery: discovery::Cache,
@@ -139,6 +142,7 @@ impl Face {
             logs: config.logs.clone(),
             audit: config.audit.clone(),
             attachments: config.attachments.clone(),
+            extensions: config.extensions.clone(),
             checks: Arc::clone(&config.checks),
             advertise: config.advertise.clone(),
             discovery: discovery::Cache::default(),

@@ -14,6 +14,7 @@ mod debug;
 mod debug_all;
 mod discovery;
 mod documents;
+mod extension;
 mod face;
 mod flow;
 mod health;

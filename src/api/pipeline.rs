@@ -1,6 +1,6 @@
 //! The way of a request: authenticate, limit, authorize, dispatch, answer, count.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -20,7 +20,8 @@ use super::{
     authn::{self, credentials},
     call::Call,
     connection::is_outlived,
-    documents,
+    documents, extension,
+    extension::Merge,
     face::{Face, Load, Place},
     read, reviews, subresource, watch, write,
 };
@@ -89,18 +90,36 @@ async fn serve(
     if call.resource.is_some() && call.verb.is_empty() {
         return Err(Status::method_not_allowed_here());
     }
+    if let Some(extension) = extension::find(face, call) {
+        let limit = if load == Load::LongRunning { Duration::MAX } else { call.timeout() };
+        let passed = extension::serve(call, request, payload, extension, Some(place));
+        return match tokio::time::timeout(limit, passed).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(out_of_time(call)),
+        };
+    }
     if load == Load::LongRunning {
         return dispatch(face, call, payload, Some(place)).await;
     }
-    let work = dispatch(face, call, payload, None);
+    let merge = Merge::of(face, call);
+    let call = &*call;
+    let work = async {
+        let answered = dispatch(face, call, payload, None).await?;
+        match merge {
+            Some(merge) => merge.apply(answered).await,
+            None => Ok(answered),
+        }
+    };
     match tokio::time::timeout(call.timeout(), work).await {
         Ok(outcome) => outcome,
-        Err(_) => {
-            let text = "request did not complete within the allotted timeout";
-            // A change may still happen; only what changes nothing may simply be sent again.
-            Err(Status::timeout(text, i32::from(!call.is_change())))
-        }
+        Err(_) => Err(out_of_time(call)),
     }
+}
+
+fn out_of_time(call: &Call) -> Status {
+    let text = "request did not complete within the allotted timeout";
+    // A change may still happen; only what changes nothing may simply be sent again.
+    Status::timeout(text, i32::from(!call.is_change()))
 }
 
 /// Finds out who asks and as whom, and begins to record it.

@@ -28,6 +28,7 @@ use self::{
     },
 };
 use crate::{
+    aggregation::Aggregator,
     api::{self, ApiConfig},
     audit::AuditLog,
     cmd::{ClusterOptions, MemberOptions},
@@ -133,6 +134,7 @@ pub async fn start(
     // Before the API answers: whoever waits for that must not read an older certificate.
     kubeconfig.write(&pki, certificates.admin.issued())?;
     let registry = Registry::new(store.clone(), registry_config(&pki)?);
+    let extensions = Aggregator::new(registry.clone(), pki.clone());
     let join = JoinService::new(pki.clone(), registry.clone(), state.cluster_id.clone());
     let listener = listen(cluster.bind_address, options.api_port)?;
     let hub = Arc::new(link::Hub::new());
@@ -152,6 +154,7 @@ pub async fn start(
         logs: Some(hub.clone()),
         audit: audit.clone(),
         attachments: Some(attachments(&pki)),
+        extensions: Some(extensions.clone()),
         checks: checks(&store, &certificates.roster),
         metrics: certificates.metrics(),
         extra: Arc::new(move |config| join::configure(&join, config)),
@@ -160,7 +163,7 @@ pub async fn start(
         let store = store.clone();
         async move { store.announce().await }
     });
-    start_stage(kernel, &names.name, &registry, &pki, options);
+    start_stage(kernel, &names.name, &registry, (&pki, extensions), options);
     certificates.keep(kernel);
     tracing::info!(name = %names.name, member = state.member_id, api = %api_addr, "member started");
     Ok(Member { store, registry, hub, pki, api_addr, api, audit })

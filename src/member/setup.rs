@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use super::identity::{MemberState, STORE};
 use crate::{
+    aggregation::{Aggregator, Looking},
     api, backup,
     cmd::{ClusterOptions, MemberOptions},
     join::{self, MemberRequest},
@@ -131,6 +132,7 @@ pub(super) fn registry_config(pki: &ClusterPki) -> anyhow::Result<RegistryConfig
         .context("the service account key cannot be used")?;
     Ok(RegistryConfig {
         client_ca_pem: pki.ca.cert_pem().to_string(),
+        front_proxy_ca_pem: pki.peer_ca.cert_pem().to_string(),
         keys: Some(Arc::new(keys)),
         now: pki.ca.policy().clock.0,
         ..RegistryConfig::default()
@@ -142,7 +144,7 @@ pub(super) fn start_stage(
     kernel: &Kernel,
     machine: &str,
     registry: &Registry,
-    pki: &Arc<ClusterPki>,
+    (pki, extensions): (&Arc<ClusterPki>, Arc<Aggregator>),
     options: &MemberOptions,
 ) {
     let grace = Duration::from_secs(options.node_monitor_grace_period);
@@ -151,6 +153,7 @@ pub(super) fn start_stage(
         node_grace: grace,
         orphan_quarantine: grace,
         signer: Some(Arc::new(ClusterSigner(pki.clone()))),
+        extension_servers: Some(Arc::new(Looking(extensions))),
         ..ControlConfig::default()
     };
     let args = LeaderGateArgs { registry: registry.clone(), config };

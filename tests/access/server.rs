@@ -27,6 +27,9 @@ pub struct Server {
 pub struct Answer {
     pub code: u16,
     pub audit_id: String,
+    /// `Warning` headers.
+    #[allow(dead_code, reason = "not every test looks at them")]
+    pub warnings: Vec<String>,
     pub body: Value,
 }
 
@@ -115,6 +118,18 @@ impl Server {
             .unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
 
+    /// Where it serves.
+    #[allow(dead_code, reason = "not every test makes its own requests")]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A client with the administrator's certificate.
+    #[allow(dead_code, reason = "not every test makes its own requests")]
+    pub fn client(&self) -> reqwest::Client {
+        client(&self.path("data/admin.kubeconfig"), None).expect("client")
+    }
+
     /// Runs kubectl as the administrator: what it printed, and whether it was content.
     pub fn kubectl(&self, program: &Path, line: &str) -> (String, bool) {
         let mut command = Command::new(program);
@@ -173,9 +188,12 @@ impl Server {
             let header = response.headers().get("audit-id").and_then(|v| v.to_str().ok());
             let (code, audit_id) =
                 (response.status().as_u16(), header.unwrap_or_default().to_owned());
+            let warnings = response.headers().get_all("warning").iter();
+            let warnings =
+                warnings.map(|w| String::from_utf8_lossy(w.as_bytes()).into_owned()).collect();
             let text = response.text().await.map_err(|e| e.to_string())?;
             let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-            Ok(Answer { code, audit_id, body })
+            Ok(Answer { code, audit_id, warnings, body })
         })
     }
 }

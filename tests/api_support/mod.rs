@@ -102,6 +102,7 @@ impl TestApi {
             link,
             audit: None,
             attachments: None,
+            extensions: None,
             checks: Arc::new(Vec::new),
             metrics: Arc::new(|_| {}),
             extra: Arc::new(|_| {}),

@@ -2,10 +2,11 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
+use super::ExtensionServers;
 use crate::auth::CertificateSigner;
 
 /// Settings of the control plane.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ControlConfig {
     /// PEM of the cluster's CA, published to every namespace as ConfigMap `kube-root-ca.crt`.
     pub root_ca_pem: Arc<str>,
@@ -22,6 +23,8 @@ pub struct ControlConfig {
     pub node_cidr_bits: u8,
     /// Signs approved certificate requests; without it they stay approved.
     pub signer: Option<Arc<dyn CertificateSigner>>,
+    /// Looks at extension API servers; without it none is ever available.
+    pub extension_servers: Option<Arc<dyn ExtensionServers>>,
 }
 
 impl Default for ControlConfig {
@@ -34,6 +37,7 @@ impl Default for ControlConfig {
             pod_cidr: (Ipv4Addr::new(10, 244, 0, 0), 16),
             node_cidr_bits: 24,
             signer: None,
+            extension_servers: None,
         }
     }
 }

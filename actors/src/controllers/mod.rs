@@ -5,6 +5,7 @@
 //! generic actor carries out through a fenced registry. What is deliberately not here: caches (the
 //! store's state in memory is the cache) and leader election (see [`LeaderGate`]).
 
+mod apiservices;
 mod certificates;
 mod claim;
 mod config;
@@ -27,6 +28,7 @@ mod storm;
 
 use std::sync::Arc;
 
+pub use apiservices::{ExtensionServers, Look};
 pub use config::ControlConfig;
 pub use leader_gate::{LeaderGate, LeaderGateArgs};
 
@@ -70,6 +72,8 @@ pub fn start(parent: &SupervisorRef, registry: Registry, config: &ControlConfig)
         cast.play("certificate-signing", certificates::Signer { authority });
     }
     cast.play("certificate-cleaner", certificates::Cleaner);
+    let servers = config.extension_servers.clone();
+    cast.play("apiservice-availability", apiservices::Availability { servers });
 }
 
 struct Cast<'a> {

@@ -39,7 +39,7 @@ mod tests;
 
 pub use admission::dynamic::{Attributes as AdmissionAttributes, Notes, Operation};
 pub(crate) use admission::{protection, quota as quotas};
-pub use bootstrap::{Endpoint, mandatory_flow};
+pub use bootstrap::{Endpoint, FRONT_PROXY_USER, mandatory_flow};
 pub(crate) use condition::{Condition, set_condition};
 pub use definitions::{AcceptedNames, Definition, Definitions};
 pub(crate) use delete::CUSTOM_RESOURCE_CLEANUP;

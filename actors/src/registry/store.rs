@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 #[cfg(test)]
 use super::faults::Door;
 use super::{
+    admission::dynamic::Webhooks,
     definitions::{DefinitionCache, Definitions},
     object::Object,
     quota::Turns,
@@ -38,6 +39,9 @@ pub struct RegistryConfig {
     pub node_ports: RangeInclusive<u16>,
     /// PEM of the CA that signs client certificates, published for extension API servers.
     pub client_ca_pem: String,
+    /// PEM of the CA that signs members as front proxies, published for extension API servers; empty
+    /// where none is to trust them.
+    pub front_proxy_ca_pem: String,
     /// Keys that sign service-account tokens; without them the token subresource answers 501.
     pub keys: Option<Arc<ServiceAccountKeys>>,
     /// `iss` and default audience of service-account tokens.
@@ -53,6 +57,7 @@ impl Default for RegistryConfig {
             cluster_dns: Ipv4Addr::new(10, 96, 0, 10),
             node_ports: 30_000..=32_767,
             client_ca_pem: String::new(),
+            front_proxy_ca_pem: String::new(),
             keys: None,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             now: OffsetDateTime::now_utc,
@@ -77,6 +82,7 @@ struct Inner {
     rbac: RbacCache,
     turns: Turns,
     definitions: DefinitionCache,
+    webhooks: Webhooks,
 }
 
 /// How a commit ended when the store took it.
@@ -96,6 +102,7 @@ impl Registry {
             rbac: RbacCache::default(),
             turns: Turns::default(),
             definitions: DefinitionCache::default(),
+            webhooks: Webhooks::default(),
         });
         Self {
             inner,
@@ -126,6 +133,11 @@ impl Registry {
     /// The configuration.
     pub fn config(&self) -> &RegistryConfig {
         &self.inner.cfg
+    }
+
+    /// The admission webhooks, as far as they are known here.
+    pub(super) fn webhooks(&self) -> &Webhooks {
+        &self.inner.webhooks
     }
 
     pub(crate) fn rbac_cache(&self) -> &RbacCache {

@@ -1,6 +1,7 @@
 //! Default values, as upstream's `SetDefaults_*` functions and create strategies set them. Applying
 //! them twice changes nothing. What needs allocation (cluster IPs, node ports) is not here.
 
+pub(crate) mod admission;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod flow;

@@ -9,6 +9,8 @@
 #[macro_use]
 mod row;
 
+mod admission;
+mod aggregation;
 mod cluster;
 mod convert;
 pub mod custom;
@@ -20,6 +22,8 @@ mod subresource;
 mod table;
 mod workloads;
 
+pub use admission::*;
+pub use aggregation::*;
 pub use cluster::*;
 pub use convert::to_storage_version;
 pub use convert::to_version;

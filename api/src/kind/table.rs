@@ -1,8 +1,8 @@
 //! The rows of the kind table.
 
 use super::{
-    Kind, NameRule, cluster::*, extension::*, network::*, storage::*, subresource as sub,
-    workloads::*,
+    Kind, NameRule, admission::*, aggregation::*, cluster::*, extension::*, network::*, storage::*,
+    subresource as sub, workloads::*,
 };
 use serde_json::json;
 
@@ -271,6 +271,7 @@ pub(super) static SERVED: &[&Kind] = &[
     SECRET,
     SERVICE_ACCOUNT,
     SERVICE,
+    API_SERVICE,
     CONTROLLER_REVISION,
     DAEMON_SET,
     DEPLOYMENT,
@@ -302,6 +303,8 @@ pub(super) static SERVED: &[&Kind] = &[
     STORAGE_CLASS,
     VOLUME_ATTACHMENT,
     VOLUME_ATTRIBUTES_CLASS,
+    MUTATING_WEBHOOK_CONFIGURATION,
+    VALIDATING_WEBHOOK_CONFIGURATION,
     PRIORITY_CLASS,
     LEASE,
     RUNTIME_CLASS,

@@ -3,6 +3,7 @@
 //! what `-o wide` adds). Pure: the time is passed in. Negotiating which rendering a client asked
 //! for is the HTTP face's part.
 
+pub(crate) mod admission;
 pub(crate) mod autoscaling;
 pub(crate) mod columns;
 pub(crate) mod core;

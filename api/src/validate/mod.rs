@@ -3,6 +3,8 @@
 //! Objects are pruned, of the right JSON types, and have their defaults. What needs the store
 //! (names taken, addresses in use, quota) is not here.
 
+pub(crate) mod admission;
+pub(crate) mod aggregation;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod certificates;

@@ -80,8 +80,8 @@ mod tests {
         assert_eq!(core["items"].as_array().unwrap().len(), 1);
         assert_eq!(core["items"][0]["metadata"], json!({}));
         let others = document(&groups, false, "v2beta1");
-        let apps = &others["items"][0];
-        assert_eq!(apps["metadata"]["name"], "apps");
+        let items = others["items"].as_array().unwrap();
+        let apps = items.iter().find(|i| i["metadata"]["name"] == "apps").unwrap();
         let resources = apps["versions"][0]["resources"].as_array().unwrap();
         let deployments = resources.iter().find(|r| r["resource"] == "deployments").unwrap();
         assert_eq!(deployments["subresources"][0]["responseKind"]["kind"], "Scale");

@@ -2,7 +2,10 @@
 //! there alone, but for the default roles, which get back rules they lost.
 
 use kabuki_api::{
-    kind::{CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, Kind, NAMESPACE, PRIORITY_CLASS, SERVICE},
+    kind::{
+        API_SERVICE, CONFIG_MAP, ENDPOINT_SLICE, ENDPOINTS, Kind, NAMESPACE, PRIORITY_CLASS,
+        SERVICE,
+    },
     status::Status,
 };
 use serde_json::{Value, json};
@@ -10,6 +13,7 @@ use std::net::Ipv4Addr;
 
 use futures_util::future::try_join_all;
 
+mod api_services;
 mod controller_roles;
 mod flow;
 mod namespace_roles;
@@ -24,6 +28,8 @@ use super::{
     store::Registry,
 };
 
+/// The user members are to extension API servers: it speaks for others.
+pub const FRONT_PROXY_USER: &str = "front-proxy-client";
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// Address of one member's API.
@@ -55,15 +61,50 @@ impl Registry {
         let policy =
             policy::objects().into_iter().map(|(kind, ns, o)| self.ensure_policy(kind, ns, o));
         let authentication = json!({"metadata": {"name": "extension-apiserver-authentication"},
-            "data": {"client-ca-file": self.config().client_ca_pem}});
+            "data": self.authentication_data()});
         futures_util::try_join!(
             try_join_all(classes),
             try_join_all(policy),
             try_join_all(flow::objects().into_iter().map(|(kind, o)| self.ensure_flow(kind, o))),
             self.bootstrap_services(),
-            self.ensure(CONFIG_MAP, "kube-system", authentication),
+            self.put_data(CONFIG_MAP, "kube-system", authentication),
+            try_join_all(api_services::local().into_iter().map(|o| self.ensure(
+                API_SERVICE,
+                "",
+                o
+            ))),
         )?;
         Ok(())
+    }
+
+    /// What extension API servers trust: users' certificates, and the members that speak for users
+    /// in headers (kube-apiserver `pkg/controlplane/controller/clusterauthenticationtrust`).
+    fn authentication_data(&self) -> Value {
+        let config = self.config();
+        let mut data = json!({"client-ca-file": config.client_ca_pem});
+        if !config.front_proxy_ca_pem.is_empty() {
+            data["requestheader-client-ca-file"] = config.front_proxy_ca_pem.as_str().into();
+            for (name, value) in [
+                ("allowed-names", FRONT_PROXY_USER),
+                ("username-headers", "X-Remote-User"),
+                ("uid-headers", "X-Remote-Uid"),
+                ("group-headers", "X-Remote-Group"),
+                ("extra-headers-prefix", "X-Remote-Extra-"),
+            ] {
+                data[format!("requestheader-{name}")] = format!("[{value:?}]").into();
+            }
+        }
+        data
+    }
+
+    /// Creates an object, or gives it back its `data`.
+    async fn put_data(&self, kind: &'static Kind, ns: &str, object: Value) -> Result<(), Status> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match self.local(kind, &kind.key(ns, name)) {
+            Some(live) if live.value()["data"] == object["data"] => Ok(()),
+            Some(_) => self.put(kind, ns, object).await,
+            None => self.ensure(kind, ns, object).await,
+        }
     }
 
     /// Creates a default role or binding, or gives it back what it lost.
@@ -148,6 +189,9 @@ impl Registry {
     }
 
     /// Creates an object unless it is there.
+    ///
+    /// No webhook is asked, here and wherever this server writes what it needs to run: one that
+    /// cannot be reached would keep the control plane from starting, and with it itself.
     pub(super) async fn ensure(
         &self,
         kind: &'static Kind,
@@ -158,7 +202,7 @@ impl Registry {
         if self.local(kind, &kind.key(ns, name)).is_some() {
             return Ok(());
         }
-        let info = RequestInfo::internal("bootstrap");
+        let info = bootstrapping();
         match self.create(&info, kind, ns, object).await {
             Err(status) if !status.is_already_exists() => Err(status),
             _ => Ok(()),
@@ -167,7 +211,7 @@ impl Registry {
 
     /// Creates or replaces an object.
     async fn put(&self, kind: &'static Kind, ns: &str, object: Value) -> Result<(), Status> {
-        let info = RequestInfo::internal("bootstrap");
+        let info = bootstrapping();
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         match self.create(&info, kind, ns, object.clone()).await {
             Err(status) if status.is_already_exists() => {
@@ -176,4 +220,8 @@ impl Registry {
             other => other.map(|_| ()),
         }
     }
+}
+
+fn bootstrapping() -> RequestInfo {
+    RequestInfo { admitted: true, ..RequestInfo::internal("bootstrap") }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use kabuki_api::{
     decode::Duplicates,
     defaults,
-    kind::{GroupVersionKind, Kind, SCALE},
+    kind::{self, GroupVersionKind, Kind, SCALE},
     status::Status,
 };
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::{
         options::{DeleteOptions, FieldValidation, RequestInfo, Subresource},
         scale, strategy,
     },
-    Attributes, Operation, Registry, gvk, mutate, mutators_idle, validate, validators_idle,
+    Attributes, Operation, Registry, Rounds, gvk, mutate, mutators_idle, validate, validators_idle,
 };
 
 /// What a new object gets only after mutating admission (upstream's `BeforeCreate` comes later), so
@@ -41,34 +41,20 @@ impl Registry {
         let shown = if generated { "" } else { name.as_str() };
         let attributes = Attributes::create(info, kind, ns, shown);
         let mut seen = object.clone();
-        let Some(meta) = seen["metadata"].as_object_mut() else { return Ok(()) };
-        for field in GIVEN_LATER {
-            meta.remove(*field);
-        }
-        if generated {
-            meta.remove("name");
-        }
-        if !mutate(self, &attributes, &mut seen).await? {
+        hide(&mut seen, generated);
+        let mut rounds = Rounds::default();
+        if !mutate(self, &attributes, &mut seen, &mut rounds).await? {
             return Ok(());
         }
-        accept(info, kind, &mut seen)?;
+        // The built-in plugins see what was added, and who wants to sees what they made of that.
+        reveal(kind, &mut seen, object);
+        super::super::on_create(self, info, kind, &mut seen)?;
+        hide(&mut seen, generated);
+        if rounds.begin_second(&seen) {
+            mutate(self, &attributes, &mut seen, &mut rounds).await?;
+        }
+        reveal(kind, &mut seen, object);
         strategy::address(kind, ns, None, &mut seen)?;
-        let (new, had) = (&mut seen["metadata"], &object["metadata"]);
-        for field in GIVEN_LATER.iter().chain(&["name"]) {
-            if !had[*field].is_null() {
-                new[*field] = had[*field].clone();
-            }
-        }
-        if let Some(map) = seen.as_object_mut()
-            && kind.has_status()
-        {
-            // What a new object's status is, its strategy says.
-            map.remove("status");
-            if let Some(status) = object.get("status") {
-                map.insert("status".into(), status.clone());
-            }
-        }
-        defaults::apply(kind, &mut seen);
         *object = seen;
         Ok(())
     }
@@ -104,14 +90,13 @@ impl Registry {
         let change = Change::of(info, old, sub);
         if change.is_scale() {
             let mut scale = scale::scale_value(kind, object);
-            if mutate(self, &change.attributes(info, old), &mut scale).await? {
+            if self.mutate_twice(&change.attributes(info, old), &mut scale).await? {
                 scale::set_wanted(kind, object, scale::replicas_of(old.name(), &scale)?);
                 strategy::before_update(kind, old.value(), object, sub)?;
             }
             return Ok(());
         }
-        if mutate(self, &change.attributes(info, old), object).await? {
-            accept(info, kind, object)?;
+        if self.mutate_twice(&change.attributes(info, old), object).await? {
             strategy::address(kind, old.namespace(), Some(old.name()), object)?;
             strategy::before_update(kind, old.value(), object, sub)?;
         }
@@ -149,7 +134,7 @@ impl Registry {
         }
         let of = Attributes::of(Operation::Delete, info, object);
         let attributes = Attributes { delete: Some(options), ..of };
-        mutate(self, &attributes, &mut Value::Null).await?;
+        self.mutate_twice(&attributes, &mut Value::Null).await?;
         validate(self, &attributes, &Value::Null).await
     }
 
@@ -174,10 +159,7 @@ impl Registry {
         body["apiVersion"] = body_kind.api_version().into();
         let create = Attributes::create(info, kind, ns, name);
         let attributes = Attributes { subresource: sub, body: gvk(body_kind), ..create };
-        if mutate(self, &attributes, &mut body).await? {
-            accept(info, body_kind, &mut body)?;
-            defaults::apply(body_kind, &mut body);
-        }
+        self.mutate_twice(&attributes, &mut body).await?;
         validate(self, &attributes, &body).await?;
         Ok(Cow::Owned(body))
     }
@@ -204,8 +186,57 @@ impl Registry {
         let create = Attributes::create(info, kind, ns, name);
         let attributes =
             Attributes { operation: Operation::Connect, subresource: sub, body, ..create };
-        mutate(self, &attributes, &mut options).await?;
+        self.mutate_twice(&attributes, &mut options).await?;
         validate(self, &attributes, &options).await
+    }
+}
+
+impl Registry {
+    /// Mutating admission with its second round; answers whether the object changed.
+    async fn mutate_twice(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &mut Value,
+    ) -> Result<bool, Status> {
+        let mut rounds = Rounds::default();
+        let mut changed = mutate(self, attributes, object, &mut rounds).await?;
+        if changed && rounds.begin_second(object) {
+            changed |= mutate(self, attributes, object, &mut rounds).await?;
+        }
+        Ok(changed)
+    }
+}
+
+/// Takes away what a new object gets later.
+fn hide(object: &mut Value, generated: bool) {
+    let Some(meta) = object["metadata"].as_object_mut() else { return };
+    for field in GIVEN_LATER {
+        meta.remove(*field);
+    }
+    if generated {
+        meta.remove("name");
+    }
+}
+
+/// Gives a new object what `had` has and plugins do not decide: what [`hide`] took away, its name,
+/// and its status, which its strategy sets.
+fn reveal(kind: &'static Kind, object: &mut Value, had: &Value) {
+    if !object["metadata"].is_object() {
+        object["metadata"] = Value::Object(serde_json::Map::new());
+    }
+    for field in GIVEN_LATER.iter().chain(&["name"]) {
+        let value = &had["metadata"][*field];
+        if !value.is_null() {
+            object["metadata"][*field] = value.clone();
+        }
+    }
+    if let Some(map) = object.as_object_mut()
+        && kind.has_status()
+    {
+        map.remove("status");
+        if let Some(status) = had.get("status") {
+            map.insert("status".to_owned(), status.clone());
+        }
     }
 }
 
@@ -253,13 +284,28 @@ fn body_of(kind: &'static Kind, subresource: &str) -> GroupVersionKind {
     kind.subresource(subresource).and_then(|s| s.body).unwrap_or_else(|| gvk(kind))
 }
 
-/// What a plugin made of an object is read like a client's, but nobody is told of fields it made up.
-fn accept(info: &RequestInfo, kind: &'static Kind, object: &mut Value) -> Result<(), Status> {
+/// What a plugin made of an object is read like a client's and gets its defaults, but nobody is told
+/// of fields it made up.
+///
+/// # Errors
+/// 400 for what is no object of its kind.
+pub(super) fn normalise(attributes: &Attributes<'_>, object: &mut Value) -> Result<(), Status> {
+    let body = attributes.body;
+    let kind = if body == gvk(attributes.kind) {
+        attributes.kind
+    } else {
+        let api_version = object["apiVersion"].as_str().unwrap_or_default().to_owned();
+        // The options of a stream have no schema here, and nobody reads what a plugin made of them.
+        let Some(kind) = kind::by_kind(&api_version, body.kind) else { return Ok(()) };
+        kind
+    };
     let quiet = RequestInfo {
-        user: info.user.clone(),
+        user: attributes.info.user.clone(),
         field_validation: FieldValidation::Ignore,
         duplicates: Duplicates::default(),
         ..RequestInfo::default()
     };
-    strategy::accept(&quiet, kind, object, &mut Vec::new())
+    strategy::accept(&quiet, kind, object, &mut Vec::new())?;
+    defaults::apply(kind, object);
+    Ok(())
 }

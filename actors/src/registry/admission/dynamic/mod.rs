@@ -25,8 +25,10 @@
 mod calls;
 mod exempt;
 mod notes;
+mod webhooks;
 
 pub use notes::Notes;
+pub(in crate::registry) use webhooks::Webhooks;
 
 use kabuki_api::{
     kind::{GroupVersionKind, Kind},
@@ -34,6 +36,7 @@ use kabuki_api::{
 };
 use serde_json::{Value, json};
 
+use self::webhooks::Rounds;
 use super::super::{
     object::Object,
     options::{DeleteOptions, RequestInfo},
@@ -178,29 +181,32 @@ pub(super) fn gvk(kind: &Kind) -> GroupVersionKind {
 }
 
 /// Whether [`mutate`] would return at once for everything.
-fn mutators_idle(_registry: &Registry) -> bool {
-    true
+fn mutators_idle(registry: &Registry) -> bool {
+    webhooks::mutators_idle(registry)
 }
 
 /// Whether [`validate`] would return at once for everything.
-fn validators_idle(_registry: &Registry) -> bool {
-    true
+fn validators_idle(registry: &Registry) -> bool {
+    webhooks::validators_idle(registry)
 }
 
-/// Lets the mutating plugins change `object` (`Null` for a delete); answers whether they did. What
-/// they leave is not defaulted and not checked yet.
+/// Lets the mutating plugins change `object` (`Null` for a delete); answers whether they did. Each
+/// leaves it with its defaults; it is not checked yet. `rounds` remembers who wants to be asked
+/// again after a change.
 ///
 /// # Errors
 /// What a plugin refuses with; 500 when one that must be asked cannot be.
 async fn mutate(
-    _registry: &Registry,
+    registry: &Registry,
     attributes: &Attributes<'_>,
-    _object: &mut Value,
+    object: &mut Value,
+    rounds: &mut Rounds,
 ) -> Result<bool, Status> {
     if exempt::is_exempt(attributes.kind) {
         return Ok(false);
     }
-    Ok(false)
+    // Boxed: every write carries the room for this, and hardly one uses it.
+    Box::pin(webhooks::mutate(registry, attributes, object, rounds)).await
 }
 
 /// Asks the validating plugins about `object` as it would be stored (`Null` for a delete).
@@ -208,12 +214,12 @@ async fn mutate(
 /// # Errors
 /// As [`mutate`].
 async fn validate(
-    _registry: &Registry,
+    registry: &Registry,
     attributes: &Attributes<'_>,
-    _object: &Value,
+    object: &Value,
 ) -> Result<(), Status> {
     if exempt::is_exempt(attributes.kind) {
         return Ok(());
     }
-    Ok(())
+    Box::pin(webhooks::validate(registry, attributes, object)).await
 }
