@@ -38,6 +38,7 @@ INLINE = {
     "core.v1.PersistentVolumeSpec": {"persistentvolumesource"},
     "networking.v1.IngressRule": {"ingressrulevalue"},
     "admissionregistration.v1.RuleWithOperations": {"rule"},
+    "admissionregistration.v1.NamedRuleWithOperations": {"rulewithoperations"},
     **{f"resource.v1.Device{m}Configuration": {"deviceconfiguration"}
        for m in ("Claim", "Allocation", "Class")},
     **{f"core.v1.{m}": {"localobjectreference"} for m in (
@@ -94,6 +95,11 @@ POINTERS_IN |= {(message, field) for message, fields in {
        "failurePolicy matchPolicy reinvocationPolicy sideEffects timeoutSeconds"
        for kind in ("Mutating", "Validating")},
     "admissionregistration.v1.Rule": "scope",
+    "admissionregistration.v1.MatchResources": "matchPolicy",
+    "admissionregistration.v1.ParamRef": "parameterNotFoundAction",
+    "admissionregistration.v1.Validation": "reason",
+    **{f"admissionregistration.v1.{kind}AdmissionPolicySpec": "failurePolicy"
+       for kind in ("Mutating", "Validating")},
     "admissionregistration.v1.ServiceReference": "path port",
     "admissionregistration.v1.WebhookClientConfig": "url",
     "apiregistration.v1.ServiceReference": "port",
@@ -187,12 +193,17 @@ MERGE = {
         "flowcontrol.v1.FlowSchema flowcontrol.v1.PriorityLevelConfiguration").split()},
     "policy.v1.PodDisruptionBudgetSpec.selector": "replace",
     "storage.v1.CSINodeSpec.drivers": "merge=name",
+    **{f"admissionregistration.v1.{kind}AdmissionPolicySpec.{field}": "merge=name"
+       for kind in ("Mutating", "Validating") for field in ("matchConditions", "variables")},
+    "admissionregistration.v1.ValidatingAdmissionPolicyStatus.conditions": "merge=type",
     **{f"admissionregistration.v1.{kind}WebhookConfiguration.webhooks": "merge=name"
        for kind in ("Mutating", "Validating")},
     **{f"admissionregistration.v1.{kind}Webhook.matchConditions": "merge=name"
        for kind in ("Mutating", "Validating")},
     "apiregistration.v1.APIServiceStatus.conditions": "merge=type",
 }
+
+BECAME_V1 = "admissionregistration.v1beta1."
 
 TAG = re.compile(r'#\[prost\((?P<args>[^\]]*)\)\]\s*(?:#\[[^\]]*\]\s*)*pub (?:r#)?(?P<name>\w+):\s*(?P<type>[^\n]*(?:\n\s{8,}[^\n]*)*?),\n')
 
@@ -272,9 +283,23 @@ def read_json_names(root):
     return out
 
 
+def inlined_in(messages, title, message, spelled):
+    """Names of the fields that a message has through others."""
+    for name, _, _, value in messages[message]:
+        if norm(name) in INLINE.get(title, ()):
+            yield from (norm(n) for n, *_ in messages[value])
+            yield from inlined_in(messages, spelled(value), value, spelled)
+
+
 def main():
     registry = pathlib.Path(sys.argv[1])
     messages = read_messages(next(registry.glob("k8s-pb-*")) / "src")
+    # k8s-pb is a release behind: what has become v1 since is as it was in v1beta1.
+    for name, fields in list(messages.items()):
+        if name.startswith(BECAME_V1):
+            fields = [(n, tag, shape, value.replace(".v1beta1.", ".v1."))
+                      for n, tag, shape, value in fields]
+            messages.setdefault(name.replace(".v1beta1.", ".v1."), fields)
     names = read_json_names(next(registry.glob("k8s-openapi-*")) / "src" / "v1_36")
     by_norm = {norm(k): k for k in messages}
 
@@ -324,9 +349,7 @@ def main():
             for json in ("apiVersion", "kind"):
                 if norm(json) in known and norm(json) not in used:
                     lines.append(f"{json} 0 string")
-            inlined = {norm(n) for f in INLINE.get(title, ())
-                       for n, _, _, v in messages[message] if norm(n) == f
-                       for n, *_ in messages[v]}
+            inlined = set(inlined_in(messages, title, message, spelled))
             missing += [f"{title}.{j} (no tag)" for n, (j, _) in known.items()
                         if n not in used | inlined | {"apiversion", "kind"}]
         rows[title] = lines

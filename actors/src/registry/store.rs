@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 #[cfg(test)]
 use super::faults::Door;
 use super::{
-    admission::dynamic::Webhooks,
+    admission::dynamic::{Policies, Webhooks},
     definitions::{DefinitionCache, Definitions},
     object::Object,
     quota::Turns,
@@ -80,6 +80,7 @@ struct Inner {
     store: Store,
     cfg: RegistryConfig,
     rbac: RbacCache,
+    policies: Policies,
     turns: Turns,
     definitions: DefinitionCache,
     webhooks: Webhooks,
@@ -100,6 +101,7 @@ impl Registry {
             store,
             cfg,
             rbac: RbacCache::default(),
+            policies: Policies::default(),
             turns: Turns::default(),
             definitions: DefinitionCache::default(),
             webhooks: Webhooks::default(),
@@ -138,6 +140,10 @@ impl Registry {
     /// The admission webhooks, as far as they are known here.
     pub(super) fn webhooks(&self) -> &Webhooks {
         &self.inner.webhooks
+    }
+
+    pub(super) fn policies(&self) -> &Policies {
+        &self.inner.policies
     }
 
     pub(crate) fn rbac_cache(&self) -> &RbacCache {

@@ -9,6 +9,7 @@ pub(crate) mod limits;
 pub(crate) mod network;
 pub(crate) mod persistent;
 pub(crate) mod pod;
+pub(crate) mod policies;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod storage;

@@ -1,8 +1,8 @@
 //! The rows of the kind table.
 
 use super::{
-    Kind, NameRule, admission::*, aggregation::*, cluster::*, extension::*, network::*, storage::*,
-    subresource as sub, workloads::*,
+    Kind, NameRule, admission::*, aggregation::*, cluster::*, extension::*, network::*,
+    policies::*, storage::*, subresource as sub, workloads::*,
 };
 use serde_json::json;
 
@@ -305,6 +305,10 @@ pub(super) static SERVED: &[&Kind] = &[
     VOLUME_ATTRIBUTES_CLASS,
     MUTATING_WEBHOOK_CONFIGURATION,
     VALIDATING_WEBHOOK_CONFIGURATION,
+    MUTATING_ADMISSION_POLICY,
+    MUTATING_ADMISSION_POLICY_BINDING,
+    VALIDATING_ADMISSION_POLICY,
+    VALIDATING_ADMISSION_POLICY_BINDING,
     PRIORITY_CLASS,
     LEASE,
     RUNTIME_CLASS,

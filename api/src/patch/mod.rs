@@ -5,7 +5,7 @@ mod json;
 mod merge;
 mod strategic;
 
-pub use apply::{Applied, Owners, Writer, same_owners};
+pub use apply::{Applied, Owners, Writer, lay_over, same_owners};
 pub use json::json_patch;
 pub use merge::merge_patch;
 pub use strategic::strategic_merge;

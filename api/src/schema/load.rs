@@ -34,13 +34,21 @@ pub(super) fn table(text: &'static str) -> Table {
         .map(|raw| {
             let inline: Vec<(u32, usize)> =
                 raw.inline.iter().filter_map(|(t, m)| Some((*t, *index.get(m)?))).collect();
-            let spliced = inline.iter().flat_map(|(_, i)| raws[*i].own.iter().cloned());
-            let mut fields: Vec<Field> = raw.own.iter().cloned().chain(spliced).collect();
+            let mut fields = Vec::new();
+            splice(&raws, &index, raw, &mut fields);
             fields.sort_by_key(|f| f.name);
             Message { name: raw.name, fields, own: raw.own.clone(), inline }
         })
         .collect();
     Table { messages, index }
+}
+
+/// A message's own fields and those of what is inlined in it, at any depth.
+fn splice(raws: &[Raw], index: &HashMap<&'static str, usize>, raw: &Raw, fields: &mut Vec<Field>) {
+    fields.extend(raw.own.iter().cloned());
+    for inner in raw.inline.iter().filter_map(|(_, m)| index.get(m)) {
+        splice(raws, index, &raws[*inner], fields);
+    }
 }
 
 fn field(

@@ -12,6 +12,7 @@ mod field;
 pub(crate) mod ingress;
 pub(crate) mod network;
 pub(crate) mod pod;
+pub(crate) mod policies;
 pub(crate) mod quota;
 pub(crate) mod rbac;
 mod render;

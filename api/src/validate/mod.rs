@@ -23,6 +23,7 @@ pub(crate) mod network;
 pub(crate) mod persistent;
 pub(crate) mod pod;
 pub(crate) mod pod_update;
+pub(crate) mod policies;
 pub(crate) mod policy;
 mod probe;
 pub(crate) mod quota;

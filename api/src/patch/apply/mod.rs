@@ -369,6 +369,24 @@ fn prune(root: Place<'_>, merged: &Value, owned: &FieldSet, last: &FieldSet) -> 
     merging::remove(root, merged, &gone.common(&last))
 }
 
+/// Lays a configuration over an object, whoever owns what: what `Object{}` of
+/// a mutating admission policy does.
+///
+/// # Errors
+/// What in the configuration does not fit the schema.
+pub fn lay_over(kind: &'static Kind, live: &Value, config: &Value) -> Result<Value, String> {
+    let served = kind.served();
+    let schema = served.as_ref().map(|s| &s.schema);
+    let root = topology::root(kind, schema);
+    let mut faults = merging::faults(root, config);
+    types::faults(kind, schema, config, merging::FAULTS_MAX, &mut faults);
+    match faults.as_slice() {
+        [] => Ok(merging::merge(root, Some(live), Some(config)).unwrap_or_else(|| live.clone())),
+        [one] => Err(one.clone()),
+        many => Err(format!("errors:\n  {}", many.join("\n  "))),
+    }
+}
+
 /// Whether two stored forms of `managedFields` say the same, times aside.
 pub fn same_owners(a: Option<&str>, b: Option<&str>) -> bool {
     a == b || Managers::of_stored(a).is_same(&Managers::of_stored(b))

@@ -25,9 +25,11 @@
 mod calls;
 mod exempt;
 mod notes;
+mod policies;
 mod webhooks;
 
 pub use notes::Notes;
+pub(in crate::registry) use policies::Policies;
 pub(in crate::registry) use webhooks::Webhooks;
 
 use kabuki_api::{
@@ -182,12 +184,12 @@ pub(super) fn gvk(kind: &Kind) -> GroupVersionKind {
 
 /// Whether [`mutate`] would return at once for everything.
 fn mutators_idle(registry: &Registry) -> bool {
-    webhooks::mutators_idle(registry)
+    policies::mutators_idle(registry) && webhooks::mutators_idle(registry)
 }
 
 /// Whether [`validate`] would return at once for everything.
 fn validators_idle(registry: &Registry) -> bool {
-    webhooks::validators_idle(registry)
+    policies::validators_idle(registry) && webhooks::validators_idle(registry)
 }
 
 /// Lets the mutating plugins change `object` (`Null` for a delete); answers whether they did. Each
@@ -206,7 +208,15 @@ async fn mutate(
         return Ok(false);
     }
     // Boxed: every write carries the room for this, and hardly one uses it.
-    Box::pin(webhooks::mutate(registry, attributes, object, rounds)).await
+    let mut changed = false;
+    if !policies::mutators_idle(registry) {
+        changed =
+            Box::pin(policies::mutate(registry, attributes, object, rounds.is_second())).await?;
+    }
+    if !webhooks::mutators_idle(registry) {
+        changed |= Box::pin(webhooks::mutate(registry, attributes, object, rounds)).await?;
+    }
+    Ok(changed)
 }
 
 /// Asks the validating plugins about `object` as it would be stored (`Null` for a delete).
@@ -220,6 +230,9 @@ async fn validate(
 ) -> Result<(), Status> {
     if exempt::is_exempt(attributes.kind) {
         return Ok(());
+    }
+    if !policies::validators_idle(registry) {
+        Box::pin(policies::validate(registry, attributes, object)).await?;
     }
     Box::pin(webhooks::validate(registry, attributes, object)).await
 }

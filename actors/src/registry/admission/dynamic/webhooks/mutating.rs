@@ -43,6 +43,11 @@ impl Rounds {
         !self.again.is_empty()
     }
 
+    /// Whether only those are asked that want to be asked again.
+    pub(in super::super) fn is_second(&self) -> bool {
+        self.round > 0
+    }
+
     fn changed(&mut self) {
         self.again.extend(self.before.drain());
     }
