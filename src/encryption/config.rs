@@ -80,10 +80,15 @@ pub(super) struct Group {
 impl Group {
     /// Whether the entry is about a kind: `secrets`, `deployments.apps`, `*.apps`, `*.` or `*.*`.
     pub(super) fn covers(&self, kind: &Kind) -> bool {
+        self.covers_resource(kind.plural, kind.group)
+    }
+
+    /// [`Group::covers`] by the names alone: custom kinds are not known yet when keys are.
+    pub(super) fn covers_resource(&self, plural: &str, in_group: &str) -> bool {
         self.resources.iter().any(|wanted| {
             let (resource, group) = wanted.split_once('.').unwrap_or((wanted, ""));
             (resource == "*" && group == "*")
-                || ((resource == "*" || resource == kind.plural) && group == kind.group)
+                || ((resource == "*" || resource == plural) && group == in_group)
         })
     }
 }
@@ -136,7 +141,9 @@ fn check_resources(field: &str, names: &[String], seen: &mut Vec<String>) -> Res
             return Err(format!("{field}: Invalid value: {name:?}: an entry before covers it"));
         }
         let known = |k: &&&Kind| k.plural == resource && k.group == group;
-        if resource != "*" && kind::all().iter().find(known).is_none() {
+        // A group with a dot may be one of custom resources.
+        let custom = group.contains('.') && kind::all().iter().all(|k| k.group != group);
+        if resource != "*" && !custom && kind::all().iter().find(known).is_none() {
             tracing::warn!(
                 resource = name,
                 "the encryption configuration names an unknown resource"

@@ -26,6 +26,8 @@ const AES_GCM: &[u8] = b"k8s:enc:aesgcm:v1:";
 pub struct Encryption {
     /// Providers by the topic of a kind (`/registry/core/secrets/`), in their order.
     topics: HashMap<&'static str, Arc<Vec<Transformer>>>,
+    /// The entries as they were written, for custom resources.
+    entries: Vec<(Group, Arc<Vec<Transformer>>)>,
     random: SystemRandom,
 }
 
@@ -48,11 +50,11 @@ impl Encryption {
     /// When it cannot be read, or asks for what is not there.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
         settings_file::load("encryption configuration", path, |text| {
-            Self::new(&config::parse(text)?)
+            Self::new(config::parse(text)?)
         })
     }
 
-    fn new(groups: &[Group]) -> Result<Self, String> {
+    fn new(groups: Vec<Group>) -> Result<Self, String> {
         let mut topics = HashMap::new();
         let made: Vec<Arc<Vec<Transformer>>> = groups
             .iter()
@@ -64,14 +66,22 @@ impl Encryption {
                 topics.insert(kind.topic(), Arc::clone(&made[index]));
             }
         }
-        Ok(Self { topics, random: SystemRandom::new() })
+        let entries = groups.into_iter().zip(made).collect();
+        Ok(Self { topics, entries, random: SystemRandom::new() })
     }
 
     /// The providers of a key, first the one that writes.
     fn of(&self, key: &str) -> Option<&[Transformer]> {
         // `/registry/<group>/<plural>/`: up to the fourth slash.
         let end = key.match_indices('/').nth(3)?.0 + 1;
-        self.topics.get(&key[..end]).map(|t| t.as_slice())
+        if let Some(known) = self.topics.get(&key[..end]) {
+            return Some(known.as_slice());
+        }
+        let mut parts = key[..end].trim_start_matches("/registry/").split('/');
+        let (group, plural) = (parts.next()?, parts.next()?);
+        // Only groups with a dot can be custom; the key of a built-in kind names others otherwise.
+        let found = self.entries.iter().find(|(entry, _)| entry.covers_resource(plural, group));
+        found.filter(|_| group.contains('.')).map(|(_, made)| made.as_slice())
     }
 }
 
@@ -160,13 +170,36 @@ mod tests {
             "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n\
              resources: [{{resources: [secrets], providers: [{providers}]}}]"
         );
-        Encryption::new(&config::parse(&text).unwrap()).unwrap()
+        Encryption::new(config::parse(&text).unwrap()).unwrap()
     }
 
     fn gcm(keys: &[(&str, &str)]) -> String {
         let keys: Vec<String> =
             keys.iter().map(|(n, s)| format!("{{name: {n}, secret: {s}}}")).collect();
         format!("{{aesgcm: {{keys: [{}]}}}}", keys.join(", "))
+    }
+
+    #[test]
+    fn custom_resources_are_sealed_by_their_names() {
+        let key = "/registry/stable.example.com/crontabs/d/c";
+        let plain = Bytes::from_static(b"{\"metadata\":{}}");
+        for (resources, sealed) in [
+            ("crontabs.stable.example.com", true),
+            ("'*.stable.example.com'", true),
+            ("'*.*'", true),
+            ("crontabs.example.com", false),
+            ("secrets", false),
+        ] {
+            let text = format!(
+                "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n\
+                 resources: [{{resources: [{resources}], providers: [{}]}}]",
+                gcm(&[("a", A)])
+            );
+            let encryption = Encryption::new(config::parse(&text).unwrap()).unwrap();
+            let stored = encryption.seal(key, plain.clone()).unwrap();
+            assert_eq!(stored != plain, sealed, "{resources}");
+            assert_eq!(encryption.open(key, stored).value, plain);
+        }
     }
 
     #[test]

@@ -211,6 +211,7 @@ pub(super) fn before_create(
             object["spec"]["finalizers"] = finalizers.into();
         }
     }
+    check_defaults(kind, object)?;
     defaults::apply(kind, object);
     defaults::initial_status(kind, object);
     Ok(())
@@ -243,6 +244,7 @@ pub(super) fn before_update(
             new["spec"]["finalizers"] = if finalizers.is_array() { finalizers } else { json!([]) };
         }
     }
+    check_defaults(kind, new)?;
     defaults::apply(kind, new);
     if sub == Subresource::Main {
         (kind.prepare_change)(old, new);
@@ -253,6 +255,15 @@ pub(super) fn before_update(
         new["metadata"]["generation"] = (generation + 1).into();
     }
     Ok(())
+}
+
+/// Sets the defaults of a custom resource, of which there may be too many.
+fn check_defaults(kind: &'static Kind, object: &mut Value) -> Result<(), Status> {
+    let Some(served) = kind.served() else { return Ok(()) };
+    served
+        .schema
+        .apply_defaults(object)
+        .map_err(|error| Status::invalid(kind, text(&object["metadata"], "name"), &[error]))
 }
 
 fn restore(meta: &mut Map<String, Value>, had: &Map<String, Value>, field: &str) {

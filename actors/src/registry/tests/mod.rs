@@ -1,6 +1,7 @@
 //! The registry on a real single-member store.
 
 mod access;
+mod definitions;
 mod deletes;
 mod figures;
 mod kinds;

@@ -48,7 +48,7 @@ fn certificates() -> PeerTls {
     }
 }
 
-async fn quorum() -> (Vec<Registry>, TempDir) {
+pub(super) async fn quorum() -> (Vec<Registry>, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let tls = certificates();
     let mut stores: Vec<Store> = Vec::new();
