@@ -66,7 +66,7 @@ pub fn patch(data: &[u8]) {
     };
     let Ok(decoded) = decode::decode_value(body, Media::Json) else { return };
     let patched = match (which >> 2) % 3 {
-        0 => patch::json_patch(kind, "a", &original, &decoded.object),
+        0 => patch::json_patch(&original, &decoded.object),
         1 => patch::merge_patch(&original, &decoded.object),
         _ => patch::strategic_merge(kind.message, &original, &decoded.object),
     };

@@ -32,7 +32,11 @@ pub(super) fn tried(request: &HttpRequest) -> &'static str {
 pub(super) async fn credentials(face: &Face, request: &HttpRequest) -> Result<UserInfo, Status> {
     if let Some(peer) = peer_certificate(request) {
         let peer = peer.check(face.now())?;
-        return Ok(face.authenticator.certificate(&peer.common_name, &peer.organizations));
+        return Ok(face.authenticator.certificate(
+            &peer.common_name,
+            &peer.organizations,
+            &peer.credential_id,
+        ));
     }
     let header = request.headers().get("authorization").and_then(|v| v.to_str().ok());
     let Some(token) = header.and_then(bearer) else {

@@ -5,6 +5,7 @@ use std::any::Any;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{HttpRequest, dev::Extensions, rt::net::TcpStream};
 use kabuki_api::status::Status;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -17,6 +18,8 @@ pub struct PeerCertificate {
     pub common_name: String,
     /// Organizations: the groups.
     pub organizations: Vec<String>,
+    /// What tells it from every other certificate, as upstream writes it: a hash of the whole.
+    pub credential_id: String,
     /// When it expires. A connection may live on after that, what it says does not.
     pub not_after: OffsetDateTime,
 }
@@ -56,8 +59,9 @@ pub(super) fn on_connect(io: &dyn Any, data: &mut Extensions) {
         .and_then(|who| Ok((who, Validity::of_der("client certificate", certificate)?)));
     match read {
         Ok(((common_name, organizations), validity)) => {
+            let credential_id = format!("X509SHA256={}", hex::encode(Sha256::digest(certificate)));
             let not_after = validity.not_after;
-            data.insert(PeerCertificate { common_name, organizations, not_after });
+            data.insert(PeerCertificate { common_name, organizations, credential_id, not_after });
         }
         // Verified but without a name: treated as no certificate.
         Err(error) => tracing::info!(%error, "client certificate without usable subject"),

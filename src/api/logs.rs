@@ -63,10 +63,8 @@ pub(super) async fn serve(
     request.container = container(pod.value(), name, call.query.get("container"))?;
     let node = pod.value().pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
     if node.is_empty() {
-        return Err(Status::bad_request(format!(
-            "container {:?} in pod {name:?} is waiting to start: the pod is not assigned to a node yet",
-            request.container
-        )));
+        // As upstream: there is nobody to ask, and nothing was logged.
+        return Ok(HttpResponse::NoContent().finish());
     }
     let source: Arc<dyn LogSource> = match (&face.logs, &face.link) {
         (Some(logs), _) => Arc::clone(logs),

@@ -12,7 +12,11 @@ use actix_web::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use kabuki_api::{decode::MAX_BODY_BYTES, kind::Kind, status::Status};
+use kabuki_api::{
+    decode::MAX_BODY_BYTES,
+    kind::{self, Kind},
+    status::Status,
+};
 
 use super::{
     answer,
@@ -259,6 +263,10 @@ fn decorate(call: &Call, response: &mut HttpResponse) {
     response.headers_mut().insert(id, call.audit_id.clone());
     if let Some(flow) = &call.flow {
         flow.put(response);
+    }
+    let named = call.resource.as_ref();
+    if let Some(text) = named.and_then(|r| kind::deprecation(&r.group, &r.version, &r.resource)) {
+        warn(response, &[text.to_owned()]);
     }
     if !response.headers().contains_key("cache-control") {
         super::header(response, "cache-control", "no-cache, private");

@@ -56,6 +56,30 @@ pub(super) async fn one(
     Ok(answer::document(code, json, looks).await)
 }
 
+/// Answers a value of `kind` that is not stored as such in the rendering asked for.
+pub(super) async fn rendered(
+    face: &Face,
+    call: &Call,
+    kind: &'static Kind,
+    value: &Value,
+) -> Result<HttpResponse, Status> {
+    let (accepted, looks) = call.negotiate(Offer::Single)?;
+    let shown = match accepted.form {
+        Form::Table(version) => {
+            let style = TableStyle { version, include: call.include()?, without_columns: false };
+            return Ok(answer::document(
+                200,
+                table::table(kind, value, style, face.now()).into(),
+                looks,
+            )
+            .await);
+        }
+        Form::Partial(version) => &table::partial_metadata(value, version),
+        Form::Object | Form::PartialList(_) => value,
+    };
+    Ok(answer::value(200, shown, looks).await)
+}
+
 /// A list.
 pub(super) async fn list(
     face: &Face,

@@ -91,7 +91,7 @@ async fn scale(
     kind: &'static Kind,
     payload: Payload,
 ) -> Result<HttpResponse, Status> {
-    let (_, looks) = call.negotiate(Offer::Plain)?;
+    call.negotiate(Offer::Single)?;
     let (namespace, name) = call.object_name();
     let registry = &face.registry;
     let scale = match call.verb {
@@ -110,7 +110,7 @@ async fn scale(
             registry.patch_scale(&info, kind, namespace, name, patch_kind, &patch.object).await?
         }
     };
-    Ok(answer::value(200, &scale, looks).await)
+    read::rendered(face, call, SCALE, &scale).await
 }
 
 async fn bind(face: &Face, call: &Call, payload: Payload) -> Result<HttpResponse, Status> {

@@ -59,8 +59,13 @@ impl Authenticator {
     }
 
     /// The user a verified client certificate proves.
-    pub fn certificate(&self, common_name: &str, organizations: &[String]) -> UserInfo {
-        UserInfo::certificate(common_name, organizations)
+    pub fn certificate(
+        &self,
+        common_name: &str,
+        organizations: &[String],
+        credential_id: &str,
+    ) -> UserInfo {
+        UserInfo::certificate(common_name, organizations).with_credential(credential_id)
     }
 
     /// The user of a request without credentials.

@@ -9,6 +9,8 @@ pub const AUTHENTICATED: &str = "system:authenticated";
 /// Group that may do everything.
 pub const MASTERS: &str = "system:masters";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Key of `extra` that names the credential.
+const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 const ANONYMOUS: &str = "system:anonymous";
 const NODES: &str = "system:nodes";
 const NODE_PREFIX: &str = "system:node:";
@@ -32,6 +34,13 @@ impl UserInfo {
         let mut groups = organizations.to_vec();
         groups.push(AUTHENTICATED.to_owned());
         Self { name: common_name.to_owned(), groups, ..Self::default() }
+    }
+
+    /// Names the credential that proved who this is (KEP-4193).
+    #[must_use]
+    pub fn with_credential(mut self, id: &str) -> Self {
+        self.extra.insert(CREDENTIAL_ID.to_owned(), vec![id.to_owned()]);
+        self
     }
 
     /// The user of a request without credentials.

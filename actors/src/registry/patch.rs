@@ -33,12 +33,14 @@ impl Registry {
             return self.apply(info, kind, ns, name, body, sub).await;
         }
         let shows_owners = names_owners(patch, body);
-        self.modify_object(info, kind, ns, name, sub, &mut |old, value| {
+        let strategic = (patch == PatchKind::Strategic).then_some(body);
+        let refused = |status, value: &Value| patches::refused_patch(status, strategic, value);
+        self.modify_object(info, kind, ns, name, sub, &refused, &mut |old, value| {
             if shows_owners && let Some(managed) = old.managed() {
                 value["metadata"]["managedFields"] =
                     serde_json::from_str(managed).map_err(Status::internal)?;
             }
-            let patched = apply(kind, name, value, patch, body)?;
+            let patched = apply(kind, value, patch, body)?;
             same_object(kind, value, &patched)?;
             *value = patched;
             Ok(true)
@@ -68,13 +70,12 @@ fn names_owners(patch: PatchKind, body: &Value) -> bool {
 /// Applies a patch to a value as served by `kind`.
 pub(super) fn apply(
     kind: &'static Kind,
-    name: &str,
     value: &Value,
     patch: PatchKind,
     body: &Value,
 ) -> Result<Value, Status> {
     match patch {
-        PatchKind::Json => patches::json_patch(kind, name, value, body),
+        PatchKind::Json => patches::json_patch(value, body),
         PatchKind::Merge => patches::merge_patch(value, body),
         PatchKind::Strategic => patches::strategic_merge(kind.message, value, body),
         // It needs the owners of the live object: `Registry::apply`.

@@ -79,7 +79,7 @@ impl Registry {
             return self.apply_scale(info, kind, ns, name, body).await;
         }
         self.set_replicas(info, kind, ns, name, &mut |now| {
-            let patched = patch::apply(SCALE, name, now, patch, body)?;
+            let patched = patch::apply(SCALE, now, patch, body)?;
             let version = text(&patched["metadata"], "resourceVersion").to_owned();
             Ok((replicas_of(name, &patched)?, version))
         })

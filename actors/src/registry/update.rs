@@ -149,10 +149,13 @@ impl Registry {
         sub: Subresource,
         change: &mut (dyn FnMut(&mut Value) -> Result<bool, Status> + Send),
     ) -> Result<Written, Status> {
-        self.modify_object(info, kind, ns, name, sub, &mut |_, value| change(value)).await
+        let refused = |status, _: &Value| status;
+        self.modify_object(info, kind, ns, name, sub, &refused, &mut |_, value| change(value)).await
     }
 
-    /// [`Registry::modify`] by a function that also sees the object as stored.
+    /// [`Registry::modify`] by a function that also sees the object as stored. `refused` words the
+    /// refusal of what it makes when that cannot be read as an object of the kind.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one request, and what to do")]
     pub(super) async fn modify_object(
         &self,
         info: &RequestInfo,
@@ -160,6 +163,7 @@ impl Registry {
         ns: &str,
         name: &str,
         sub: Subresource,
+        refused: &(dyn Fn(Status, &Value) -> Status + Sync),
         change: &mut (dyn FnMut(&Object, &mut Value) -> Result<bool, Status> + Send),
     ) -> Result<Written, Status> {
         for attempt in 0..UPDATE_ATTEMPTS_MAX {
@@ -193,7 +197,8 @@ impl Registry {
             }
             let mut warnings = Vec::new();
             let ownership = Ownership::Track(Owners::take(&mut object));
-            strategy::accept(info, kind, &mut object, &mut warnings)?;
+            strategy::accept(info, kind, &mut object, &mut warnings)
+                .map_err(|status| refused(status, &object))?;
             strategy::address(kind, ns, Some(name), &mut object)?;
             match self.replace(info, &old, object, ownership, sub, &warnings).await? {
                 Attempt::Done(written) => return Ok(written),

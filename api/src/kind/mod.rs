@@ -150,6 +150,18 @@ impl std::hash::Hash for Kind {
     }
 }
 
+/// The warning that comes with every answer about a deprecated resource (apiserver
+/// `pkg/endpoints/deprecation`).
+pub fn deprecation(group: &str, version: &str, resource: &str) -> Option<&'static str> {
+    match (group, version, resource) {
+        ("", "v1", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
+        ("", "v1", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
+    }
+}
+
 impl Kind {
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {

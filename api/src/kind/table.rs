@@ -241,7 +241,9 @@ pub static ENDPOINT_SLICE: &Kind = kind!("discovery.k8s.io", "discovery.k8s.io",
 
 /// autoscaling/v1 Scale: body of the scale subresource.
 pub static SCALE: &Kind = body!("autoscaling", "v1", "Scale", "autoscaling.v1.Scale",
-    check: validate::workload::scale);
+    check: validate::workload::scale,
+    columns: table::columns::SCALES,
+    row: table::workload::scale);
 /// policy/v1 Eviction: body of the eviction subresource.
 pub static EVICTION: &Kind = body!("policy", "v1", "Eviction", "policy.v1.Eviction");
 /// authentication.k8s.io/v1 TokenRequest: body of the token subresource.

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::{kind::Kind, status::Status};
+use super::refusal::{json_type, unfitting};
+use crate::status::Status;
 
 /// Operations one patch may have, as upstream.
 const OPERATIONS_MAX: usize = 10_000;
@@ -10,26 +11,33 @@ const OPERATIONS_MAX: usize = 10_000;
 /// Applies a JSON patch (an array of operations) to `original`.
 ///
 /// # Errors
-/// 400 when the patch is malformed, 413 when it has too many operations, 422 when a test fails or a
-/// path is not there.
-pub fn json_patch(
-    kind: &Kind,
-    name: &str,
-    original: &Value,
-    patch: &Value,
-) -> Result<Value, Status> {
-    let operations = patch.as_array().map_or(0, Vec::len);
-    if operations > OPERATIONS_MAX {
+/// 400 when the patch is malformed, 413 when it has too many operations, 422 when a test fails, a
+/// path is not there or an operation is unknown.
+pub fn json_patch(original: &Value, patch: &Value) -> Result<Value, Status> {
+    let Some(operations) = patch.as_array() else {
+        return Err(undecodable(patch, "[]handlers.jsonPatchOp"));
+    };
+    if let Some(wrong) = operations.iter().find(|o| !o.is_object()) {
+        return Err(undecodable(wrong, "handlers.jsonPatchOp"));
+    }
+    if operations.len() > OPERATIONS_MAX {
         return Err(Status::too_large(format!(
-            "the allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {operations}"
+            "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {}",
+            operations.len()
         )));
     }
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
-        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let patch: json_patch::Patch =
+        serde_json::from_value(patch.clone()).map_err(|_| unfitting())?;
     let mut value = original.clone();
-    json_patch::patch(&mut value, &patch)
-        .map_err(|e| Status::unprocessable_patch(kind, name, &e.to_string()))?;
+    json_patch::patch(&mut value, &patch).map_err(|_| unfitting())?;
     Ok(value)
+}
+
+fn undecodable(value: &Value, wanted: &str) -> Status {
+    let found = json_type(value);
+    Status::bad_request(format!(
+        "error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"
+    ))
 }
 
 #[cfg(test)]
@@ -37,7 +45,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kind::CONFIG_MAP;
 
     #[test]
     fn operations_and_their_errors() {
@@ -57,9 +64,10 @@ mod tests {
             (json!([{"op": "add", "path": "/none/x", "value": 1}]), Err(422)),
             (json!([{"op": "remove", "path": "/none"}]), Err(422)),
             (json!({"data": {}}), Err(400)),
-            (json!([{"op": "dance", "path": "/data"}]), Err(400)),
+            (json!(["dance"]), Err(400)),
+            (json!([{"op": "dance", "path": "/data"}]), Err(422)),
         ] {
-            let got = json_patch(CONFIG_MAP, "x", &original, &patch).map_err(|s| s.code);
+            let got = json_patch(&original, &patch).map_err(|s| s.code);
             assert_eq!(got, want, "{patch}");
         }
     }
@@ -68,6 +76,6 @@ mod tests {
     fn too_many_operations() {
         let one = json!({"op": "test", "path": "/a", "value": 1});
         let patch = Value::Array(vec![one; OPERATIONS_MAX + 1]);
-        assert_eq!(json_patch(CONFIG_MAP, "x", &json!({}), &patch).unwrap_err().code, 413);
+        assert_eq!(json_patch(&json!({}), &patch).unwrap_err().code, 413);
     }
 }

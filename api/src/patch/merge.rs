@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::refusal::json_type;
 use crate::status::Status;
 
 /// Applies a merge patch to `original`: objects merge, null deletes, the rest replaces.
@@ -10,7 +11,10 @@ use crate::status::Status;
 /// 400 when the patch is not an object.
 pub fn merge_patch(original: &Value, patch: &Value) -> Result<Value, Status> {
     if !patch.is_object() {
-        return Err(Status::bad_request("error decoding patch: a merge patch must be an object"));
+        return Err(Status::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            json_type(patch)
+        )));
     }
     let mut value = original.clone();
     json_patch::merge(&mut value, patch);

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::refusal::json_type;
 use crate::{
     schema::{self, FieldInfo},
     status::Status,
@@ -21,7 +22,10 @@ const DEPTH_MAX: usize = 128;
 /// 400 for patches that are no object, unknown directives, and list items without their merge key.
 pub fn strategic_merge(message: &str, original: &Value, patch: &Value) -> Result<Value, Status> {
     let (Some(original), Some(patch)) = (original.as_object(), patch.as_object()) else {
-        return Err(bad("a strategic merge patch must be an object"));
+        return Err(Status::bad_request(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            json_type(patch)
+        )));
     };
     merge_object(Some(message), original.clone(), patch, DEPTH_MAX).map(Value::Object)
 }

@@ -122,14 +122,6 @@ impl Status {
         })
     }
 
-    /// 422 of a failing JSON patch test or path.
-    pub fn unprocessable_patch(kind: &Kind, name: &str, detail: &str) -> Self {
-        let message = "the server rejected our request due to an error in our request";
-        Self::failure(422, "Invalid", message)
-            .with_details(about(kind, name))
-            .with_cause("", detail, "")
-    }
-
     /// 403 `pods "x" is forbidden: …`; without a name `pods is forbidden: …`.
     pub fn forbidden(kind: &Kind, name: &str, message: &str) -> Self {
         let resource = kind.group_resource();

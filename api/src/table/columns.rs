@@ -75,6 +75,12 @@ pub(crate) const REPLICA_SETS: &[Column] = &[
     IMAGES,
     SELECTOR,
 ];
+pub(crate) const SCALES: &[Column] = &[
+    NAME,
+    number("Desired", "Wanted number of pods."),
+    number("Available", "Pods that exist."),
+    AGE,
+];
 pub(crate) const DAEMON_SETS: &[Column] = &[
     NAME,
     number("Desired", "Nodes that should run a pod."),

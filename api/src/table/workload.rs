@@ -43,6 +43,16 @@ pub(crate) fn replica_set(object: &Value, now: OffsetDateTime) -> Row {
     ])
 }
 
+/// `autoscaling/v1` Scale.
+pub(crate) fn scale(object: &Value, now: OffsetDateTime) -> Row {
+    Row::new(vec![
+        text(object, "/metadata/name").into(),
+        int(object, "/spec/replicas").into(),
+        int(object, "/status/replicas").into(),
+        age(object, now),
+    ])
+}
+
 /// ReplicationController.
 pub(crate) fn replication_controller(object: &Value, now: OffsetDateTime) -> Row {
     let mut row = replica_set(object, now);

@@ -26,7 +26,7 @@ pub(crate) fn signing_request(out: &mut Errors, object: &Value) {
         out.push(FieldError::invalid("spec.request", encoded, detail));
     }
     if items(spec, "usages").is_empty() {
-        out.push(FieldError::required("spec.usages", "usages must be specified"));
+        out.push(FieldError::required("spec.usages", "usages must be provided"));
     }
     signer(out, text(spec, "signerName"));
     if let Some(seconds) = spec["expirationSeconds"].as_i64().filter(|s| *s < MIN_SECONDS) {
@@ -42,19 +42,30 @@ fn signer(out: &mut Errors, signer: &str) {
         out.push(FieldError::required(PATH, ""));
         return;
     }
-    let (domain, path) = signer.split_once('/').unwrap_or((signer, ""));
-    if path.is_empty() || path.contains('/') {
+    let segments: Vec<&str> = signer.split('/').collect();
+    let [domain, path] = segments[..] else {
         let detail =
             "must be a fully qualified domain and path of the form 'example.com/signer-name'";
         out.push(FieldError::invalid(PATH, signer, detail));
         return;
-    }
-    let mut wrong = name::dns1123_subdomain(domain);
+    };
+    labels(out, domain, name::dns1123_label);
     if !domain.contains('.') {
-        wrong.push("should be a domain with at least two segments separated by dots".to_owned());
+        let detail = "should be a domain with at least two segments separated by dots";
+        out.push(FieldError::invalid(PATH, domain, detail));
     }
-    wrong.extend(name::dns1123_subdomain(path));
-    out.extend(wrong.into_iter().map(|detail| FieldError::invalid(PATH, signer, detail)));
+    labels(out, path, name::dns1123_subdomain);
+}
+
+/// Says what is wrong with the first wrong label of one half of a signer's name.
+fn labels(out: &mut Errors, half: &str, rule: fn(&str) -> Vec<String>) {
+    let wrong =
+        half.split('.').find_map(|label| Some((label, rule(label))).filter(|w| !w.1.is_empty()));
+    for detail in wrong.iter().flat_map(|(_, details)| details) {
+        let label = wrong.as_ref().map_or("", |(label, _)| label);
+        let detail = format!("validating label {label:?}: {detail}");
+        out.push(FieldError::invalid("spec.signerName", half, detail));
+    }
 }
 
 fn conditions(out: &mut Errors, conditions: &[Value]) {

@@ -227,7 +227,7 @@ fn signing_requests() {
             json!("QQ=="),
             "spec.request: Invalid value: \"QQ==\": PEM block type must be CERTIFICATE REQUEST",
         ),
-        ("/spec/usages", json!([]), "spec.usages: Required value: usages must be specified"),
+        ("/spec/usages", json!([]), "spec.usages: Required value: usages must be provided"),
         (
             "/spec/signerName",
             json!("x"),

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::name;
 
+/// The classes of the system, and their values.
+const SYSTEM_CLASSES: [(&str, i64); 2] =
+    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
 /// Highest value of a priority class made by users.
 const MAX_PRIORITY: i64 = 1_000_000_000;
 /// Shortest lifetime of a requested token, seconds.
@@ -106,8 +109,15 @@ pub(crate) fn new_event(out: &mut Errors, object: &Value) {
 }
 
 pub(crate) fn priority_class(out: &mut Errors, object: &Value) {
-    let system = text(&object["metadata"], "name").starts_with("system-");
-    if !system && object["value"].as_i64().unwrap_or(0) > MAX_PRIORITY {
+    let name = text(&object["metadata"], "name");
+    if name.starts_with("system-") {
+        if let Some(why) = not_a_system_class(name, object) {
+            let detail = format!(
+                "priority class names with 'system-' prefix are reserved for system use only. error: {why}"
+            );
+            out.push(FieldError::forbidden("metadata.name", detail));
+        }
+    } else if object["value"].as_i64().unwrap_or(0) > MAX_PRIORITY {
         out.push(FieldError::forbidden(
             "value",
             "maximum allowed value of a user defined priority is 1000000000",
@@ -115,6 +125,18 @@ pub(crate) fn priority_class(out: &mut Errors, object: &Value) {
     }
     let policy = &object["preemptionPolicy"];
     one_of(out, "preemptionPolicy".into(), policy, &["Never", "PreemptLowerPriority"]);
+}
+
+/// Why a class with the prefix of the system is none of its own (`apis/scheduling/helpers.go`).
+fn not_a_system_class(name: &str, object: &Value) -> Option<String> {
+    let Some((_, value)) = SYSTEM_CLASSES.iter().find(|(known, _)| *known == name) else {
+        return Some(format!("{name} is not a known system priority class"));
+    };
+    if object["value"].as_i64() != Some(*value) {
+        return Some(format!("value of {name} PriorityClass must be {value}"));
+    }
+    (object["globalDefault"] == true)
+        .then(|| format!("globalDefault of {name} PriorityClass must be false"))
 }
 
 pub(crate) fn priority_class_update(out: &mut Errors, new: &Value, old: &Value) {
