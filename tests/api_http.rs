@@ -3,6 +3,8 @@
 mod api_support;
 #[path = "api_http/apply.rs"]
 mod apply;
+#[path = "api_http/errors.rs"]
+mod errors;
 #[path = "api_http/flow.rs"]
 mod flow;
 #[path = "api_http/inside.rs"]

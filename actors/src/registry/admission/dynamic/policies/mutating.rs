@@ -236,7 +236,7 @@ fn patched(
     made: &Value,
 ) -> Result<Value, String> {
     let changed = if json_patch {
-        patch::json_patch(input.kind, attributes.name, &input.object, made)
+        patch::json_patch(&input.object, made)
             .map_err(|status| format!("JSON Patch: {}", status.message))?
     } else {
         patch::lay_over(input.kind, &input.object, made)
