@@ -70,10 +70,14 @@ fn refusal(outcome: Result<Website, kube::Error>) -> (u16, String) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_controller_keeps_its_sites() {
+#[test]
+fn a_controller_keeps_its_sites() {
     let server = Server::start(|_| {}, &[]);
-    let client = client(&server).await;
+    tokio::runtime::Runtime::new().unwrap().block_on(the_life_of_a_site(&server));
+}
+
+async fn the_life_of_a_site(server: &Server) {
+    let client = client(server).await;
     define(&client).await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(controller::run(client.clone(), async {

@@ -30,4 +30,4 @@ macro_rules! scripts {
     )*};
 }
 
-scripts!(create, get, describe, apply, patch, rollout, nodes, access);
+scripts!(create, get, describe, apply, patch, rollout, nodes, access, limits);
