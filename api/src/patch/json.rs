@@ -29,8 +29,24 @@ pub fn json_patch(original: &Value, patch: &Value) -> Result<Value, Status> {
     let patch: json_patch::Patch =
         serde_json::from_value(patch.clone()).map_err(|_| unfitting())?;
     let mut value = original.clone();
-    json_patch::patch(&mut value, &patch).map_err(|_| unfitting())?;
+    for operation in &patch.0 {
+        if !expects_nothing(operation, &value) {
+            json_patch::patch(&mut value, std::slice::from_ref(operation))
+                .map_err(|_| unfitting())?;
+        }
+    }
     Ok(value)
+}
+
+/// Whether this tests that a member of an object is null and it is not there, which to a Go server
+/// is the same: controllers add the first finalizer like that.
+fn expects_nothing(operation: &json_patch::PatchOperation, value: &Value) -> bool {
+    let json_patch::PatchOperation::Test(test) = operation else { return false };
+    let path = test.path.as_str();
+    let parent = path.rsplit_once('/').map(|(parent, _)| parent);
+    test.value.is_null()
+        && value.pointer(path).is_none()
+        && parent.and_then(|p| value.pointer(p)).is_some_and(Value::is_object)
 }
 
 fn undecodable(value: &Value, wanted: &str) -> Status {
@@ -58,6 +74,13 @@ mod tests {
                 json!([{"op": "add", "path": "/list/-", "value": 3}]),
                 Ok(json!({"data": {"a": "1"}, "list": [1, 2, 3]})),
             ),
+            (
+                json!([{"op": "test", "path": "/new", "value": null},
+                    {"op": "add", "path": "/new", "value": [1]}]),
+                Ok(json!({"data": {"a": "1"}, "list": [1, 2], "new": [1]})),
+            ),
+            (json!([{"op": "test", "path": "/data/a", "value": null}]), Err(422)),
+            (json!([{"op": "test", "path": "/no/x", "value": null}]), Err(422)),
             (json!([{"op": "remove", "path": "/data"}]), Ok(json!({"list": [1, 2]}))),
             (json!([{"op": "test", "path": "/data/a", "value": "9"}]), Err(422)),
             (json!([{"op": "replace", "path": "/none", "value": 1}]), Err(422)),
