@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use kabuki_api::{kind::Kind, patch, status::Status};
+use kabuki_api::{patch, status::Status};
 use serde_json::{Value, json};
 
 use super::{
@@ -137,7 +137,7 @@ fn change(
             hook.name
         ))));
     }
-    let mut patched = apply(seen.kind, &seen.object, &operations).map_err(Refusal::Denied)?;
+    let mut patched = apply(&seen.object, &operations).map_err(Refusal::Denied)?;
     if patched["kind"] != seen.object["kind"] || patched["apiVersion"] != seen.object["apiVersion"]
     {
         let text =
@@ -158,9 +158,8 @@ fn change(
     Ok(true)
 }
 
-fn apply(kind: &'static Kind, object: &Value, operations: &Value) -> Result<Value, Status> {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    patch::json_patch(kind, name, object, operations).map_err(|e| Status::internal(&e.message))
+fn apply(object: &Value, operations: &Value) -> Result<Value, Status> {
+    patch::json_patch(object, operations).map_err(|e| Status::internal(&e.message))
 }
 
 #[cfg(test)]
