@@ -29,7 +29,7 @@ const CONVERGES: Duration = Duration::from_secs(120);
 /// How long nothing at all may be written then.
 const QUIET: Duration = Duration::from_secs(600);
 /// Seeds tried to find a bug that was put back.
-const PROOF_SEEDS: u64 = 12;
+const PROOF_SEEDS: u64 = 40;
 /// Questions and writes of all actors together in that time.
 const QUIET_ATTEMPTS: u64 = 0;
 
